@@ -1,0 +1,126 @@
+"""The rules of the house as data: what may import what, and which library lives in which room.
+
+A *place* is a dotted module name below `bigimage` (`pyramid`, `pyramid.shard`) or one of the second package
+(`tilesrv`, `tilesrv.render`). A rule for a place holds for everything inside it. To add a room, give it a floor;
+to use a new library, give it its places. Every exception says why.
+"""
+
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "settings"),
+    ("geometry",),
+    ("model",),
+    ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
+    ("sources", "pyramid", "store", "formats"),
+    ("ingest", "rasterize", "quality", "assist"),
+    ("exchange",),
+    ("workspace",),
+    ("cli", "demo", "doctor"),
+)
+"""Imports go from a later floor to an earlier one; rooms of one floor do not know each other."""
+
+NEIGHBOURS: dict[tuple[str, str], str] = {
+    ("settings", "errors"): "a setting that does not parse is an InputError",
+    ("cli", "demo"): "the command line starts it",
+    ("cli", "doctor"): "the command line starts it",
+}
+"""(importer, imported) pairs on one floor that may know each other."""
+
+LAZY: dict[str, str] = {
+    "cli": "each command imports the rooms it needs, so that --help, list and info start fast",
+}
+"""Places whose functions may import our own modules."""
+
+BY_NAME: dict[str, str] = {
+    "__init__": "the public names are looked up on first use, so that importing the package costs nothing",
+    "doctor": "a broken library must become a line of its report, not an ImportError",
+}
+"""Places that may import a module by its name (importlib.import_module)."""
+
+ARRAYS = (
+    *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
+    *("ingest", "rasterize", "quality", "assist", "exchange", "workspace", "demo", "tilesrv"),
+)
+KERNELS = ("geometry", "resample", "pyramid", "rasterize", "quality", "tilesrv")
+SHAPES = ("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "tilesrv")
+
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "numpy": ARRAYS,
+    "numba": KERNELS,
+    "pyproj": ("geometry",),
+    "shapely": SHAPES,
+    "rasterio": ("sources", "formats"),
+    "affine": ("sources", "formats"),
+    "pydicom": ("sources", "formats"),
+    "highdicom": ("formats",),
+    "SimpleITK": ("sources", "formats"),
+    "zarr": ("pyramid",),
+    "numcodecs": ("pyramid",),
+    "google_crc32c": ("pyramid",),
+    "fsspec": ("pyramid",),
+    "sqlalchemy": ("store",),
+    "sqlite3": ("store",),
+    "psycopg": ("store",),
+    "dask": ("parallel", "pyramid.pyramid"),
+    "distributed": ("parallel",),
+    "click": ("cli",),
+    "rich": ("cli", "demo", "doctor", "progress", "parallel"),
+    "fastapi": ("tilesrv",),
+    "starlette": ("tilesrv",),
+    "pydantic": ("tilesrv",),
+    "uvicorn": ("tilesrv",),
+    "anyio": ("tilesrv",),
+    "asyncio": ("tilesrv",),
+    "prometheus_client": ("tilesrv",),
+    "PIL": ("tilesrv", "formats"),
+    "simplejpeg": ("tilesrv",),
+    "fpng": ("tilesrv",),
+    "fpng_ext": ("tilesrv",),
+}
+"""Every library outside the standard one, and those of the standard one that need a fence, with its places."""
+
+IMPURE: dict[str, tuple[str, ...]] = {
+    "environment": ("os.environ", "os.environb", "os.getenv", "os.putenv", "os.unsetenv", "pathlib.Path.home"),
+    "clock": (
+        *("time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "time.strftime"),
+        *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
+    ),
+    "stopwatch": ("time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns"),
+    "random": ("random", "secrets", "uuid.uuid1", "uuid.uuid4", "os.urandom", "numpy.random"),
+}
+"""What makes a result depend on more than its arguments, by kind."""
+
+IMPURE_PLACES: dict[str, dict[str, str]] = {
+    "environment": {
+        "settings": "the one reader of the environment",
+        "cli": "hands variables on to the server process it starts",
+        "doctor": "reports what the environment sets",
+        "tilesrv.__main__": "starts the server from its environment",
+    },
+    "clock": {
+        "workspace": "dates what it stores",
+        "ingest": "dates the provenance",
+        "tilesrv": "dates replies and jobs",
+    },
+    "stopwatch": {
+        "parallel": "the time left on a progress bar",
+        "progress": "the time left on a progress bar",
+        "cli": "the time left on a progress bar",
+        "demo": "tells how long each step took",
+        "ingest": "tells how long it took",
+        "tilesrv": "metrics and time limits",
+    },
+    "random": {
+        "workspace": "identities of what it creates",
+        "ingest": "names of unfinished stores",
+        "tilesrv": "identities of jobs and requests",
+    },
+}
+"""Places where each kind is allowed, with the reason."""
+
+ASYNC_PLACES = ("tilesrv",)
+PRINT_PLACES = ("cli", "demo", "doctor", "tilesrv.__main__")
+
+FUNCTION_LINES = 70
+"""Most lines of a function without its docstring; most stay below 50."""
+FILE_LINES = 600
+"""Most lines of a file; most stay below 500."""

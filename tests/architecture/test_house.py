@@ -1,0 +1,82 @@
+"""The rules of the house hold for every file of both packages."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import checker, rules
+from tests.architecture.checker import Module
+
+
+@pytest.fixture(scope="module")
+def modules(root: Path) -> list[Module]:
+    found = checker.load(root)
+    assert {"bigimage.errors", "bigimage.geometry.grid", "tilesrv"} <= {m.name for m in found} | {"tilesrv"}
+    return found
+
+
+@pytest.mark.parametrize("check", checker.CHECKS, ids=lambda c: c.__name__.removeprefix("check_"))
+def test_rule(check: Callable[[Module], Iterator[str]], modules: list[Module]) -> None:
+    broken = [line for module in modules for line in check(module)]
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_modules_import_each_other_in_no_circle(modules: list[Module]) -> None:
+    assert checker.circles(modules) == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "fixtures"])
+def test_scripts_and_tests_keep_the_sizes(root: Path, folder: str) -> None:
+    broken = [
+        line
+        for path in sorted((root / folder).rglob("*.py"))
+        if "node_modules" not in path.parts
+        for line in checker.check_sizes(Module(path.stem, path.read_text("utf-8"), str(path.relative_to(root))))
+    ]
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_every_room_stands_on_one_floor() -> None:
+    rooms = [room for floor in rules.FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+
+
+# Written with a class or in pieces, so that this file does not name them either.
+HOME_PATHS = r"(?<![\w.$}>)-])/(?:wor[k]|roo[t]|hom[e]|User[s]|tm[p])/\w"
+HOSTS = r"pypi\.or[g]|pythonhoste[d]|registry\.(?:npmjs|yarnpkg)\.|deb\.debia[n]\.|conda\.anacond[a]"
+FOREIGN = re.compile(f"{HOME_PATHS}|{HOSTS}")
+
+
+def test_no_file_names_a_machine_or_a_registry(root: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = []
+    for name in listed.stdout.splitlines():
+        path = root / name
+        if not path.is_file() or path == Path(__file__).resolve():
+            continue
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+            if match := FOREIGN.search(line):
+                found.append(f"{name}:{number}: {match.group()}")
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["cp /wor" + "k/main .", "see https://pypi.or" + "g/simple", '"resolved": "https://registry.npm' + 'js.org/ol"'],
+)
+def test_the_search_for_machines_and_registries_finds_them(line: str) -> None:
+    assert FOREIGN.search(line)
+
+
+@pytest.mark.parametrize("line", ["docs/work/plan", "${root}/work/", "https://example.org/root", "network/"])
+def test_the_search_for_machines_and_registries_leaves_others_alone(line: str) -> None:
+    assert not FOREIGN.search(line)
