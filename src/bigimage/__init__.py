@@ -1,0 +1,50 @@
+"""bigimage: the annotation backend for images too big for a screen or for memory."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigimage.geometry.box import IndexBox, WorldBox
+    from bigimage.geometry.frame import GeoFrame, PatientFrame, PixelFrame
+    from bigimage.geometry.grid import Grid
+    from bigimage.model.patch import Patch
+    from bigimage.pyramid.pyramid import Pyramid, open_pyramid
+    from bigimage.settings import Settings
+    from bigimage.workspace import Workspace, open_workspace
+
+__all__ = [
+    "GeoFrame",
+    "Grid",
+    "IndexBox",
+    "Patch",
+    "PatientFrame",
+    "PixelFrame",
+    "Pyramid",
+    "Settings",
+    "Workspace",
+    "WorldBox",
+    "open_pyramid",
+    "open_workspace",
+]
+
+_PLACES = {
+    "GeoFrame": "bigimage.geometry.frame",
+    "Grid": "bigimage.geometry.grid",
+    "IndexBox": "bigimage.geometry.box",
+    "Patch": "bigimage.model.patch",
+    "PatientFrame": "bigimage.geometry.frame",
+    "PixelFrame": "bigimage.geometry.frame",
+    "Pyramid": "bigimage.pyramid.pyramid",
+    "Settings": "bigimage.settings",
+    "Workspace": "bigimage.workspace",
+    "WorldBox": "bigimage.geometry.box",
+    "open_pyramid": "bigimage.pyramid.pyramid",
+    "open_workspace": "bigimage.workspace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that the command line need not load them all."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'bigimage' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,0 +1,45 @@
+"""The list of images in a workspace, read from the pyramids themselves. Standard library only: it must start fast."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bigimage.errors import DataError, NotFound
+
+IMAGES = "images"
+RETIRED = "retired"
+"""Folder of empty files named by the ids that were removed: ids are never used again."""
+
+
+def image_folder(workspace: Path, image: str) -> Path:
+    """Where an image's pyramid lies once it is finished."""
+    return workspace / IMAGES / image
+
+
+def ids(workspace: Path) -> Iterator[str]:
+    """Ids of the finished images, sorted. Folders that start with a dot are unfinished."""
+    folder = workspace / IMAGES
+    if folder.is_dir():
+        yield from sorted(
+            p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / "zarr.json").is_file()
+        )
+
+
+def record(workspace: Path, image: str) -> dict[str, Any]:
+    """What `bigimage info --json` prints of one image. Raises NotFound or DataError."""
+    folder = image_folder(workspace, image)
+    # the id may come from a client: never let it name anything but a direct child
+    if image.startswith(".") or "/" in image or not (folder / "zarr.json").is_file():
+        raise NotFound(f"no image {image!r} in workspace {workspace}; 'bigimage list' shows the images there are")
+    try:
+        own = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]["bigimage"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / 'zarr.json'} is damaged ({error!r}); ingest the image again") from error
+    hidden = {"format", "may_be_invalid"}
+    return {"id": own["id"], "store": str(folder.resolve()), **{k: v for k, v in own.items() if k not in hidden}}
+
+
+def records(workspace: Path) -> list[dict[str, Any]]:
+    """`record` of every image."""
+    return [record(workspace, image) for image in ids(workspace)]

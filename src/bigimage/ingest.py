@@ -1,0 +1,297 @@
+"""Ingest: foreign files → finished pyramids, in one pass, resumable, visible only when complete."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bigimage import parallel
+from bigimage.catalogue import IMAGES, RETIRED
+from bigimage.errors import BackendError, Cancelled, Conflict, InputError
+from bigimage.geometry.box import IndexBox
+from bigimage.model.image import ImageInfo, check_id, slug
+from bigimage.pyramid.build import Builder, Task, plan_tasks, total_cost
+from bigimage.pyramid.layout import PyramidPlan, plan_raster
+from bigimage.pyramid.location import read_json, write_json
+from bigimage.pyramid.publish import has_valid, write_documents
+from bigimage.pyramid.shard import PARTIAL
+from bigimage.pyramid.window import MAX_PIXELS, windows
+from bigimage.sources import SOURCES, module_for
+from bigimage.sources.banded import Banded
+from bigimage.sources.door import OpenOptions, Source
+
+HASH_BLOCK = 4 << 20
+Progress = Callable[[int, int], None]
+"""Called with (pixels done, pixels in all), from any thread; raising `Cancelled` stops the ingest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """How to ingest."""
+
+    name: str | None = None
+    """Image id; default the slug of the first file's name."""
+    open: OpenOptions = field(default_factory=OpenOptions)
+    workers: int = 1
+    scheduler: str = "threads"
+    """`threads`, `processes` or the address of a dask.distributed scheduler."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Everything a worker anywhere needs to paint shards; plain values, so that it travels and can be a cache key."""
+
+    module: str
+    paths: tuple[str, ...]
+    image: str
+    position: int
+    """Which of the sources that the files hold."""
+    options: OpenOptions
+    root: str
+
+
+def ingest(
+    paths: Sequence[Path],
+    workspace: Path,
+    options: IngestOptions,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> list[str]:
+    """Turn files into pyramids below `workspace`; returns the image ids.
+
+    A killed ingest leaves nothing visible and continues where it was when the same files are ingested under the same
+    id again. Raises InputError, NotFound, DataError, Unsupported, Conflict (the id is taken or being ingested),
+    BackendError (disk), Cancelled.
+    """
+    if not paths:
+        raise InputError("nothing to ingest: name at least one file")
+    module = module_for(paths[0])
+    name = check_id(options.name) if options.name is not None else slug(paths[0].stem)
+    sources = module.open(paths, image=name, options=options.open)
+    try:
+        for source in sources:
+            _check_free(workspace, source.info.id)
+        done: list[str] = []
+        for position, source in enumerate(sources):
+            job = _Job(
+                module.NAME,
+                tuple(str(p.resolve()) for p in paths),
+                name,
+                position,
+                options.open,
+                str(_partial(workspace, source.info.id)),
+            )
+            _ingest_one(source, job, workspace, options, progress=progress)
+            done.append(source.info.id)
+        return done
+    finally:
+        for source in sources:
+            source.close()
+
+
+def _partial(workspace: Path, image: str) -> Path:
+    """Folder in which a pyramid grows until it is finished."""
+    return workspace.resolve() / IMAGES / f".{image}.partial"
+
+
+def _check_free(workspace: Path, image: str) -> None:
+    """Raise Conflict when the id is or was in use."""
+    if (workspace / IMAGES / image).exists():
+        raise Conflict(f"image {image!r} exists already; choose another id with --name, or remove it first")
+    if (workspace / RETIRED / image).exists():
+        raise Conflict(f"image id {image!r} was used and removed; ids are never used again, choose another with --name")
+
+
+@contextmanager
+def _claim(workspace: Path, image: str) -> Iterator[Path]:
+    """The only right to build an id, as a lock on the partial folder; a killed holder loses it by itself.
+
+    Raises Conflict or BackendError.
+    """
+    root = _partial(workspace, image)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BackendError(f"cannot write below {workspace}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(f"image {image!r} is being ingested by another process") from None
+        # between opening and locking, the former holder may have published the folder under its final name
+        _check_free(workspace, image)
+        yield root
+    finally:
+        os.close(descriptor)
+
+
+def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptions, *, progress: Progress) -> None:
+    """Build and publish one pyramid."""
+    plan = _plan(source)
+    with _claim(workspace, source.info.id) as root:
+        _prepare(root, job)
+        stop = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="bigimage-hash") as pool:
+            checksum = pool.submit(_checksum, [Path(p) for p in job.paths], stop)
+            try:
+                _run(source, plan, job, options, progress=progress)
+                sha256 = checksum.result()
+            finally:
+                stop.set()
+        write_documents(root, plan, _describe(root, plan, sha256))
+        (root / PLAN).unlink()
+        _publish(root, workspace / IMAGES / source.info.id)
+
+
+PLAN = "ingest.json"
+"""What a partial pyramid is made from; it is continued only by the very same."""
+
+
+def _prepare(root: Path, job: _Job) -> None:
+    """Empty the partial folder, unless it is one that a killed ingest of the same files with the same options left."""
+    identity = _identity(job)
+    try:
+        same = read_json(root / PLAN) == identity
+    except (LookupError, ValueError):
+        same = False
+    if same:
+        for left in root.rglob("*" + PARTIAL):
+            left.unlink()
+        return
+    for left in root.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    write_json(root / PLAN, identity)
+
+
+def _identity(job: _Job) -> dict[str, Any]:
+    """Files by name, size and time, the options, and the version that lays out shards; as JSON values."""
+    files = [[p, os.stat(p).st_size, os.stat(p).st_mtime_ns] for p in job.paths]
+    return json.loads(
+        json.dumps(
+            {"files": files, "options": asdict(job.options), "position": job.position, "version": version("bigimage")},
+            default=str,
+        )
+    )
+
+
+def _checksum(paths: Sequence[Path], stop: threading.Event) -> str | None:
+    """SHA-256 over the contents of the files, one after the other; None for folders, or when stopped."""
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.is_file():
+            return None
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(HASH_BLOCK):
+                if stop.is_set():
+                    return None
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _plan(source: Source) -> PyramidPlan:
+    """Layout of a source's pyramid."""
+    return plan_raster(source.info, by_rows=source.layout != "tiles")
+
+
+def _reader(source: Source, plan: PyramidPlan) -> Source:
+    """The source, or the source in bands where it is decoded row by row."""
+    return source if source.layout == "tiles" else Banded(source, plan.levels[0].image.shards[-2])
+
+
+def _builder(source: Source, plan: PyramidPlan, root: Path, progress: Callable[[int], None]) -> Builder:
+    """Builder that reads from a source."""
+    reader = _reader(source, plan)
+
+    def read(box: IndexBox, bands: Sequence[int], t: int) -> Any:
+        return reader.read(box, bands=bands, t=t)
+
+    return Builder(root, plan, read, progress)
+
+
+@lru_cache(maxsize=1)
+def _worker_builder(job: _Job) -> Builder:
+    """Builder of a worker process, kept between units of the same job."""
+    source = SOURCES[job.module].open([Path(p) for p in job.paths], image=job.image, options=job.options)[job.position]
+    return _builder(source, _plan(source), Path(job.root), lambda pixels: None)
+
+
+def _build_remotely(job: _Job, task: Task) -> int:
+    """Unit of work in a worker process; returns the level-0 pixels done."""
+    _worker_builder(job).run(task)
+    return task.cost
+
+
+def _run(source: Source, plan: PyramidPlan, job: _Job, options: IngestOptions, *, progress: Progress) -> None:
+    """Run all stages of a build."""
+    total, done, lock = total_cost(plan), [0], threading.Lock()
+
+    def advance(pixels: int) -> None:
+        with lock:
+            done[0] += pixels
+            progress(done[0], total)
+
+    progress(0, total)
+    by_rows = source.layout != "tiles"
+    local = options.scheduler == "threads"
+    builder = _builder(source, plan, Path(job.root), advance)
+    for number, stage in enumerate(plan_tasks(plan, by_rows=by_rows)):
+        # strictly sequential decoders go back to the start for every step upwards: one reader, in order
+        workers = 1 if number == 0 and source.layout == "sequential" else options.workers
+        if local or (number == 0 and source.layout == "sequential"):
+            parallel.run(builder.run, stage, workers=workers)
+        else:
+            parallel.run(
+                partial(_build_remotely, job), stage, scheduler=options.scheduler, workers=workers, on_done=advance
+            )
+
+
+def _describe(root: Path, plan: PyramidPlan, sha256: str | None) -> ImageInfo:
+    """The final description: display windows from a coarse level, and where everything came from."""
+    builder = Builder(root, plan, read=_unreadable)
+    level = next(
+        k for k, step in enumerate(plan.levels) if step.grid.box.size <= MAX_PIXELS or k == len(plan.levels) - 1
+    )
+    image = builder.array(level, "image")
+    array = image.read(IndexBox.of_shape(image.spec.shape))
+    valid = None
+    if has_valid(root, plan):
+        mask = builder.array(level, "valid")
+        valid = mask.read(IndexBox.of_shape(mask.spec.shape)).astype(bool)
+    provenance = {
+        **plan.info.provenance,
+        "sha256": sha256,
+        "ingested": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "bigimage": version("bigimage"),
+        "reduction": "mode" if plan.info.role == "labels" else "mean",
+        "window_level": level,
+    }
+    window = plan.info.window or windows(array, valid, plan.info)
+    return replace(plan.info, window=window, provenance=provenance)
+
+
+def _unreadable(box: IndexBox, bands: Sequence[int], t: int) -> Any:
+    """Reader of a builder that only looks at finished shards."""
+    raise Cancelled(f"box {box} asked for after the build")
+
+
+def _publish(root: Path, target: Path) -> None:
+    """Make a finished pyramid visible by one rename."""
+    try:
+        root.rename(target)
+    except OSError as error:
+        raise BackendError(f"cannot publish {target}: {error.strerror}; ingest again to finish") from error

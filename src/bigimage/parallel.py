@@ -1,0 +1,97 @@
+"""The one door to parallel work: run a plan's units on threads, processes or a dask.distributed cluster.
+
+Units are independent and each writes what no other unit writes, so no scheduler needs a lock, and a unit that was
+lost with its worker is simply run again.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from bigimage.errors import InputError, Unsupported
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RETRIES = 3
+"""Times that a cluster runs a unit again after its worker died."""
+
+
+def run(
+    function: Callable[[T], R],
+    units: Sequence[T],
+    *,
+    scheduler: str = "threads",
+    workers: int = 1,
+    on_done: Callable[[R], None] = lambda result: None,
+) -> None:
+    """Run `function` on every unit; `on_done` gets each result, in this thread, as it comes.
+
+    Parameters
+    ----------
+    function
+        For `processes` and a cluster it must be picklable, as must units and results.
+    scheduler
+        `threads`, `processes`, or the address of a dask.distributed scheduler such as `tcp://host:8786`.
+    workers
+        Number of threads or processes here; a cluster uses its own.
+
+    Raises
+    ------
+    InputError
+        On an unknown scheduler.
+    Unsupported
+        When dask.distributed is not installed.
+
+    The first error stops the plan: units that have not begun are dropped, and the error is raised.
+    """
+    if scheduler == "threads":
+        if workers <= 1 or len(units) <= 1:
+            for unit in units:
+                on_done(function(unit))
+            return
+        with ThreadPoolExecutor(min(workers, len(units)), thread_name_prefix="bigimage") as pool:
+            _drive(pool, function, units, on_done)
+    elif scheduler == "processes":
+        with ProcessPoolExecutor(min(workers, max(1, len(units))), mp_context=_context()) as pool:
+            _drive(pool, function, units, on_done)
+    elif "://" in scheduler:
+        _on_cluster(scheduler, function, units, on_done)
+    else:
+        raise InputError(
+            f"unknown scheduler {scheduler!r}: give threads, processes, or an address like tcp://host:8786"
+        )
+
+
+def _context() -> Any:
+    """Start method of worker processes: a clean fork server, since forking a process with threads is unsafe."""
+    import multiprocessing
+
+    return multiprocessing.get_context("forkserver")
+
+
+def _drive(pool: Executor, function: Callable[[T], R], units: Sequence[T], on_done: Callable[[R], None]) -> None:
+    """Submit all units, hand over results as they come, drop the rest on the first error or interrupt."""
+    pending = {pool.submit(function, unit) for unit in units}
+    try:
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                on_done(future.result())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(address: str, function: Callable[[T], R], units: Sequence[T], on_done: Callable[[R], None]) -> None:
+    """Run units on a dask.distributed scheduler; a unit lost with its worker runs again elsewhere."""
+    try:
+        import distributed
+    except ImportError:
+        raise Unsupported(f"scheduler {address} needs dask.distributed: pip install 'bigimage[cluster]'") from None
+    with distributed.Client(address, timeout="10s", set_as_default=False) as client:
+        futures = client.map(function, units, retries=RETRIES, pure=False)
+        try:
+            for _, result in distributed.as_completed(futures, with_results=True):
+                on_done(result)
+        finally:
+            client.cancel(futures)

@@ -1,0 +1,201 @@
+"""Shards: one file of compressed chunks with an index at its end (zarr v3 `sharding_indexed`).
+
+A shard is always written whole, by one writer, through a temporary file and a rename. Chunks follow each other along
+the Z-order curve, so that an aligned block of 2 by 2 chunks is one run of bytes.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+
+from bigimage.cache import ByteLRU
+from bigimage.errors import BackendError, DataError, OutOfBounds
+from bigimage.geometry.box import IndexBox
+from bigimage.geometry.tiling import morton
+from bigimage.pyramid.array import ArraySpec, compressor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ABSENT = np.uint64(0xFFFFFFFFFFFFFFFF)
+CRC_BYTES = 4
+CRC_RESIDUE = 0x48674BC7
+"""CRC-32C of any bytes followed by their own CRC-32C: one pass checks both, without cutting them apart."""
+PARTIAL = ".partial"
+
+
+@lru_cache(maxsize=64)
+def _chunk_order(per_shard: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Chunk positions within a shard, along the Z-order curve."""
+    return tuple(sorted(np.ndindex(*per_shard), key=morton))
+
+
+def _crc(data: bytes) -> bytes:
+    """CRC-32C as zarr stores it: four little-endian bytes."""
+    return struct.pack("<I", google_crc32c.value(data))
+
+
+def _is_fill(chunk: "NDArray[Any]", fill: float) -> bool:
+    """Whether every element is the fill value; the first element decides most cases."""
+    first = chunk.flat[0]
+    if fill != fill:  # NaN
+        return bool(first != first) and bool(np.isnan(chunk).all())
+    return bool(first == fill) and bool((chunk == chunk.dtype.type(fill)).all())
+
+
+def encode_shard(array: "NDArray[Any]", spec: ArraySpec) -> list[bytes] | None:
+    """Bytes of a shard, in pieces, from the elements it covers (cut at the array's edge); None if all are fill.
+
+    The array's axes are those of `spec`; it starts at the shard's origin.
+    """
+    codec = compressor(spec.codec, spec.np_dtype.itemsize)
+    index = np.full((*spec.chunks_per_shard, 2), ABSENT, dtype="<u8")
+    pieces: list[bytes] = []
+    offset = 0
+    for position in _chunk_order(spec.chunks_per_shard):
+        start = [p * c for p, c in zip(position, spec.chunks, strict=True)]
+        if any(a >= n for a, n in zip(start, array.shape, strict=True)):
+            continue
+        part = array[tuple(slice(a, a + c) for a, c in zip(start, spec.chunks, strict=True))]
+        if _is_fill(part, spec.fill):
+            continue
+        payload = codec.encode(_full_chunk(part, spec))
+        checksum = _crc(payload)
+        index[position] = offset, len(payload) + CRC_BYTES
+        pieces += (payload, checksum)
+        offset += len(payload) + CRC_BYTES
+    if not pieces:
+        return None
+    table = index.tobytes()
+    return [*pieces, table, _crc(table)]
+
+
+def _full_chunk(part: "NDArray[Any]", spec: ArraySpec) -> "NDArray[Any]":
+    """Contiguous chunk of full size, edges filled up."""
+    if part.shape == spec.chunks:
+        return np.ascontiguousarray(part, dtype=spec.np_dtype)
+    chunk = np.full(spec.chunks, spec.fill, dtype=spec.np_dtype)
+    chunk[tuple(slice(0, n) for n in part.shape)] = part
+    return chunk
+
+
+def write_shard(path: Path, pieces: Sequence[bytes]) -> None:
+    """Write a shard so that it is seen whole or not at all. Raises BackendError when the disk refuses."""
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.writelines(pieces)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BackendError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+class ShardedArray:
+    """Reader of one stored array: a shard's index is read once, a chunk costs one `pread` and one decode.
+
+    Safe to share between threads. Indexes are remembered by the file's inode, time and size, so a replaced shard is
+    noticed.
+    """
+
+    def __init__(
+        self, folder: Path, spec: ArraySpec, *, indexes: ByteLRU[Any] | None = None, chunks: ByteLRU[Any] | None = None
+    ) -> None:
+        self.folder = folder
+        self.spec = spec
+        self._indexes = indexes if indexes is not None else ByteLRU[Any](0)
+        self._chunks = chunks if chunks is not None else ByteLRU[Any](0)
+        self._codec = compressor(spec.codec, spec.np_dtype.itemsize)
+        self._index_bytes = int(np.prod(spec.chunks_per_shard)) * 16
+
+    def read(self, box: IndexBox) -> "NDArray[Any]":
+        """Elements of a box over all axes. Raises OutOfBounds, or DataError on a damaged shard."""
+        if not IndexBox.of_shape(self.spec.shape).contains(box):
+            raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {self.spec.shape}")
+        out = np.empty(box.shape, dtype=self.spec.np_dtype)
+        if not out.size:
+            return out
+        for shard in box.blocks(self.spec.shards):
+            self._read_shard(shard, box, out)
+        return out
+
+    def _read_shard(self, shard: tuple[int, ...], box: IndexBox, out: "NDArray[Any]") -> None:
+        """Fill the part of `out` that one shard covers."""
+        spec = self.spec
+        origin = tuple(i * n for i, n in zip(shard, spec.shards, strict=True))
+        whole = IndexBox(origin, tuple(a + n for a, n in zip(origin, spec.shards, strict=True)))
+        inside = box.intersect(whole).shift([-a for a in origin])
+        wanted = list(inside.blocks(spec.chunks))
+        path = self.folder / spec.shard_key(shard)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            out[box.intersect(whole).shift([-a for a in box.start]).slices] = spec.fill
+            return
+        except OSError as error:
+            raise BackendError(f"cannot open {path}: {error.strerror}") from error
+        try:
+            stat = os.fstat(fd)
+            identity = (str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            index = self._index(fd, path, identity)
+            for position in wanted:
+                chunk = self._chunk(fd, path, identity, index, position)
+                start = tuple(o + p * c for o, p, c in zip(origin, position, spec.chunks, strict=True))
+                covered = IndexBox(start, tuple(a + c for a, c in zip(start, spec.chunks, strict=True)))
+                part = box.intersect(covered)
+                target = out[part.shift([-a for a in box.start]).slices]
+                if chunk is None:
+                    target[...] = spec.fill
+                else:
+                    target[...] = chunk[part.shift([-a for a in start]).slices]
+        finally:
+            os.close(fd)
+
+    def _index(self, fd: int, path: Path, identity: tuple[Any, ...]) -> "NDArray[np.uint64]":
+        """Index of a shard: (offset, nbytes) per chunk, both ABSENT where a chunk is not stored."""
+        index = self._indexes.get(identity)
+        if index is None:
+            length = self._index_bytes + CRC_BYTES
+            size = identity[3]
+            raw = os.pread(fd, length, size - length) if size >= length else b""
+            if len(raw) != length or google_crc32c.value(raw) != CRC_RESIDUE:
+                raise DataError(f"{path} has no sound index at its end; the file is damaged: ingest the image again")
+            index = np.frombuffer(raw[:-CRC_BYTES], dtype="<u8").reshape(*self.spec.chunks_per_shard, 2)
+            self._indexes.put(identity, index, length + 256)
+        return index
+
+    def _chunk(
+        self,
+        fd: int,
+        path: Path,
+        identity: tuple[Any, ...],
+        index: "NDArray[np.uint64]",
+        position: tuple[int, ...],
+    ) -> "NDArray[Any] | None":
+        """One decoded chunk, or None where it is not stored."""
+        offset, nbytes = index[position]
+        if offset == ABSENT:
+            return None
+        key = (*identity, position)
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            chunk = self.decode(os.pread(fd, int(nbytes), int(offset)), int(nbytes), f"chunk {position} of {path}")
+            self._chunks.put(key, chunk, chunk.nbytes + 512)
+        return chunk
+
+    def decode(self, raw: bytes, nbytes: int, what: str) -> "NDArray[Any]":
+        """Check and decode the stored bytes of one chunk. Raises DataError that names `what`."""
+        if len(raw) != nbytes or nbytes < CRC_BYTES or google_crc32c.value(raw) != CRC_RESIDUE:
+            raise DataError(f"{what} fails its checksum; the file is damaged: ingest the image again")
+        try:
+            data = self._codec.decode(memoryview(raw)[:-CRC_BYTES])
+            return np.frombuffer(data, dtype=self.spec.np_dtype).reshape(self.spec.chunks)
+        except (RuntimeError, ValueError) as error:
+            raise DataError(f"{what} cannot be decoded ({error}): ingest the image again") from error

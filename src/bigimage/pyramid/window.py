@@ -1,0 +1,50 @@
+"""Default display ranges, from the 2nd and 98th percentiles of a coarse level."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimage.model.image import Band, ImageInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PERCENTILES = (2.0, 98.0)
+MAX_PIXELS = 1 << 20
+"""The finest level with no more pixels than this is looked at."""
+COLOURS = frozenset({"red", "green", "blue"})
+
+
+def band_window(values: "NDArray[Any]", valid: "NDArray[np.bool_] | None", band: Band) -> tuple[float, float]:
+    """Display range (low, high) of one band's pixels; low < high always, (0, 1) when nothing is valid."""
+    keep = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, dtype=np.bool_)
+    if valid is not None:
+        keep &= valid
+    if band.nodata is not None:
+        keep &= values != band.nodata
+    kept = values[keep]
+    if not kept.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(kept.astype(np.float64, copy=False), PERCENTILES))
+    if low < high:
+        return low, high
+    low, high = float(kept.min()), float(kept.max())
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def windows(
+    array: "NDArray[Any]", valid: "NDArray[np.bool_] | None", info: ImageInfo
+) -> tuple[tuple[float, float], ...]:
+    """Display range of every band; array (c, spatial…).
+
+    The red, green and blue of an 8-bit picture share one range, so that its colours keep their hue.
+    """
+    if info.role == "labels":
+        return tuple((0.0, float(max(1, int(plane.max())))) for plane in array)
+    found = [band_window(plane, valid, band) for plane, band in zip(array, info.bands, strict=True)]
+    colour = [i for i, band in enumerate(info.bands) if band.interpretation in COLOURS]
+    if info.dtype == "uint8" and len(colour) == 3:
+        shared = min(found[i][0] for i in colour), max(found[i][1] for i in colour)
+        for i in colour:
+            found[i] = shared
+    return tuple(found)

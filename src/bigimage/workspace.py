@@ -1,0 +1,131 @@
+"""The composition root: settings → open images; the only place that builds concrete parts."""
+
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bigimage import catalogue
+from bigimage.cache import ByteLRU
+from bigimage.catalogue import RETIRED, image_folder
+from bigimage.errors import BackendError, InputError
+from bigimage.ingest import IngestOptions, Progress, ingest
+from bigimage.model.image import Role
+from bigimage.pyramid.pyramid import Caches, Pyramid
+from bigimage.settings import Settings
+from bigimage.sources.door import OpenOptions
+
+
+class Workspace:
+    """A folder of images and everything known about them. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._caches = Caches(ByteLRU[Any](settings.index_cache), ByteLRU[Any](settings.chunk_cache))
+        self._open: dict[str, tuple[int, Pyramid]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """The workspace's folder."""
+        return self.settings.workspace
+
+    def images(self) -> list[dict[str, Any]]:
+        """Catalogue records of all images, as `bigimage info --json` prints them."""
+        return catalogue.records(self.path)
+
+    def record(self, image: str) -> dict[str, Any]:
+        """Catalogue record of one image. Raises NotFound."""
+        return catalogue.record(self.path, image)
+
+    def image(self, image: str) -> Pyramid:
+        """An image, opened once and kept. Raises NotFound."""
+        path = image_folder(self.path, image)
+        try:
+            inode = (path / "zarr.json").stat().st_ino if "/" not in image and not image.startswith(".") else -1
+        except OSError:
+            inode = -1
+        with self._lock:
+            known = self._open.get(image)
+            if known is not None and known[0] == inode:
+                return known[1]
+            self._open.pop(image, None)
+        self.record(image)
+        pyramid = Pyramid.open(path, self._caches)
+        with self._lock:
+            self._open[image] = (inode, pyramid)
+        return pyramid
+
+    def ingest(
+        self,
+        sources: str | Path | Sequence[str | Path],
+        *,
+        name: str | None = None,
+        role: Role | None = None,
+        crs: str | None = None,
+        bounds: tuple[float, float, float, float] | None = None,
+        affine: tuple[float, float, float, float, float, float] | None = None,
+        fit_gcps: bool = False,
+        workers: int | None = None,
+        scheduler: str = "threads",
+        progress: Progress = lambda done, total: None,
+    ) -> list[Pyramid]:
+        """Turn a file, or the files of one image, into pyramids.
+
+        Parameters
+        ----------
+        sources
+            A raster file, a DICOM file or folder, NIfTI, NRRD, MHA.
+        name
+            Image id; default the slug of the file's name.
+        role
+            `image` (reduced by mean) or `labels` (by mode); default by the file: labels where it has a palette.
+        crs, bounds, affine
+            A georeference that the file lacks: CRS, (west, south, east, north), or rasterio's six coefficients.
+        fit_gcps
+            Place an image that has only ground control points by an affine fitted to them.
+        workers, scheduler
+            Number of threads or processes, and where they run: `threads`, `processes` or `tcp://host:port`.
+        progress
+            Called with (pixels done, pixels in all).
+
+        Raises
+        ------
+        InputError, NotFound, DataError, Unsupported, Conflict, BackendError
+            See `bigimage.ingest.ingest`.
+        """
+        paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+        options = IngestOptions(
+            name=name,
+            open=OpenOptions(crs=crs, bounds=bounds, affine=affine, fit_gcps=fit_gcps, role=role),
+            workers=self.settings.worker_count() if workers is None else workers,
+            scheduler=scheduler,
+        )
+        return [self.image(image) for image in ingest(paths, self.path, options, progress=progress)]
+
+    def remove(self, image: str) -> None:
+        """Delete an image's pixels and masks; its id stays retired. Raises NotFound or BackendError."""
+        self.record(image)
+        folder = image_folder(self.path, image)
+        gone = folder.with_name(f".{image}.removed")
+        try:
+            (self.path / RETIRED).mkdir(exist_ok=True)
+            (self.path / RETIRED / image).touch()
+            folder.rename(gone)
+            shutil.rmtree(gone)
+        except OSError as error:
+            raise BackendError(f"cannot remove {folder}: {error.strerror}") from error
+        with self._lock:
+            self._open.pop(image, None)
+
+
+def open_workspace(path: str | Path | None = None, *, settings: Settings | None = None) -> Workspace:
+    """Open a workspace, which need not exist yet; default `BIGIMAGE_WORKSPACE` or `./bigimage-workspace`.
+
+    Raises InputError when the path is a file.
+    """
+    chosen = settings or Settings.from_env(workspace=None if path is None else Path(path))
+    if chosen.workspace.exists() and not chosen.workspace.is_dir():
+        raise InputError(f"{chosen.workspace} is not a folder")
+    return Workspace(chosen)
