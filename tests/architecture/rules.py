@@ -33,6 +33,7 @@ LAZY: dict[str, str] = {
 BY_NAME: dict[str, str] = {
     "__init__": "the public names are looked up on first use, so that importing the package costs nothing",
     "doctor": "a broken library must become a line of its report, not an ImportError",
+    "sources": "a format's libraries are loaded when a file is first tried against it",
 }
 """Places that may import a module by its name (importlib.import_module)."""
 

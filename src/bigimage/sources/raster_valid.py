@@ -1,0 +1,93 @@
+"""Which pixels of a raster are valid: GDAL's rule for the mask of a whole dataset, told from the pixels themselves."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the validity of a raster's pixels is told.
+
+    A pixel is invalid where alpha or the file's mask is 0, or else where every band that is not alpha holds nodata.
+    In float bands NaN counts as nodata, with or without a tag.
+    """
+
+    count: int
+    """Number of bands."""
+    dtype: np.dtype[Any]
+    alpha: int | None = None
+    """Index of the alpha band."""
+    masked: bool = False
+    """Whether the file holds a mask."""
+    nodata: tuple[float | int | None, ...] = ()
+    """Nodata value of each band that is not alpha; empty when it does not decide."""
+
+    @property
+    def colours(self) -> tuple[int, ...]:
+        """Indexes of the bands that are not alpha."""
+        return tuple(b for b in range(self.count) if b != self.alpha)
+
+    @property
+    def by_value(self) -> bool:
+        """Whether the values of the bands decide."""
+        return self.dtype.kind == "f" or (bool(self.nodata) and all(v is not None for v in self.nodata))
+
+    @property
+    def may_be_invalid(self) -> bool:
+        """Whether pixels can be invalid."""
+        return self.alpha is not None or self.masked or self.by_value
+
+    def missing(self, bands: Sequence[int], array: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Where every one of some bands holds nothing, shape (y, x); None when that is nowhere.
+
+        `array` is (c, y, x) in the order of `bands`, none of which is alpha.
+        """
+        found: NDArray[np.bool_] | None = None
+        for band, values in zip(bands, array, strict=True):
+            nodata = self.nodata[self.colours.index(band)] if self.nodata else None
+            part = missing(values, nodata)
+            found = part if found is None else np.logical_and(found, part, out=found)
+            if not found.any():
+                return None
+        return found
+
+
+def missing(values: NDArray[Any], nodata: float | int | None) -> NDArray[np.bool_]:
+    """Where values are nodata, or NaN in a float array.
+
+    A float nodata is met by the few values next to it too, as in GDAL (ARE_REAL_EQUAL in gdal_priv_templates.hpp),
+    because files write it with too few digits.
+    """
+    if values.dtype.kind != "f":
+        return values == nodata if nodata is not None else np.zeros(values.shape, dtype=np.bool_)
+    if nodata is None or math.isnan(nodata):
+        return np.isnan(values)
+    low, high = _bracket(float(nodata), values.dtype)
+    found: NDArray[np.bool_] = values >= low
+    found &= values <= high
+    found |= np.isnan(values)
+    return found
+
+
+def _bracket(nodata: float, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Smallest and largest value of a float type that GDAL takes for this nodata value."""
+    info = np.finfo(dtype)
+    low, high, step = float(info.min), float(info.max), float(info.eps)
+    if math.isinf(nodata):
+        return nodata, nodata
+    centre = max(min(nodata, high), low)
+    reach = 4 * step * abs(centre)
+    return max(centre - reach, low), min(centre + reach, high)
+
+
+def fits(nodata: float | int, dtype: np.dtype[Any]) -> bool:
+    """Whether a nodata value can occur among values of a type."""
+    if dtype.kind == "f":
+        return True
+    info = np.iinfo(dtype)
+    return math.isfinite(nodata) and float(nodata).is_integer() and int(info.min) <= int(nodata) <= int(info.max)
