@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -77,6 +77,8 @@ def ingest(
     if not paths:
         raise InputError("nothing to ingest: name at least one file")
     module = module_for(paths[0])
+    if len(paths) > 1 and options.name is None and not module.TOGETHER:
+        return [image for path in paths for image in ingest([path], workspace, options, progress=progress)]
     name = check_id(options.name) if options.name is not None else slug(paths[0].stem)
     sources = module.open(paths, image=name, options=options.open)
     try:
@@ -114,7 +116,7 @@ def _check_free(workspace: Path, image: str) -> None:
 
 
 @contextmanager
-def _claim(workspace: Path, image: str) -> Iterator[Path]:
+def _claim(workspace: Path, image: str) -> Generator[Path]:
     """The only right to build an id, as a lock on the partial folder; a killed holder loses it by itself.
 
     Raises Conflict or BackendError.
@@ -180,7 +182,8 @@ def _prepare(root: Path, job: _Job) -> None:
 
 def _identity(job: _Job) -> dict[str, Any]:
     """Files by name, size and time, the options, and the version that lays out shards; as JSON values."""
-    files = [[p, os.stat(p).st_size, os.stat(p).st_mtime_ns] for p in job.paths]
+    stats = [(p, Path(p).stat()) for p in job.paths]
+    files = [[p, stat.st_size, stat.st_mtime_ns] for p, stat in stats]
     return json.loads(
         json.dumps(
             {"files": files, "options": asdict(job.options), "position": job.position, "version": version("bigimage")},
@@ -238,9 +241,11 @@ def _build_remotely(job: _Job, task: Task) -> int:
 
 def _run(source: Source, plan: PyramidPlan, job: _Job, options: IngestOptions, *, progress: Progress) -> None:
     """Run all stages of a build."""
-    total, done, lock = total_cost(plan), [0], threading.Lock()
+    total, done, lock, halt = total_cost(plan), [0], threading.Lock(), threading.Event()
 
     def advance(pixels: int) -> None:
+        if halt.is_set():
+            raise Cancelled(f"ingest of {source.info.id} was stopped")
         with lock:
             done[0] += pixels
             progress(done[0], total)
@@ -253,7 +258,7 @@ def _run(source: Source, plan: PyramidPlan, job: _Job, options: IngestOptions, *
         # strictly sequential decoders go back to the start for every step upwards: one reader, in order
         workers = 1 if number == 0 and source.layout == "sequential" else options.workers
         if local or (number == 0 and source.layout == "sequential"):
-            parallel.run(builder.run, stage, workers=workers)
+            parallel.run(builder.run, stage, workers=workers, abort=halt.set)
         else:
             parallel.run(
                 partial(_build_remotely, job), stage, scheduler=options.scheduler, workers=workers, on_done=advance

@@ -24,6 +24,7 @@ def run(
     scheduler: str = "threads",
     workers: int = 1,
     on_done: Callable[[R], None] = lambda result: None,
+    abort: Callable[[], None] = lambda: None,
 ) -> None:
     """Run `function` on every unit; `on_done` gets each result, in this thread, as it comes.
 
@@ -35,6 +36,8 @@ def run(
         `threads`, `processes`, or the address of a dask.distributed scheduler such as `tcp://host:8786`.
     workers
         Number of threads or processes here; a cluster uses its own.
+    abort
+        Called once when the plan stops early, before units that still run are waited for; it may tell them to stop.
 
     Raises
     ------
@@ -51,10 +54,10 @@ def run(
                 on_done(function(unit))
             return
         with ThreadPoolExecutor(min(workers, len(units)), thread_name_prefix="bigimage") as pool:
-            _drive(pool, function, units, on_done)
+            _drive(pool, function, units, on_done, abort)
     elif scheduler == "processes":
         with ProcessPoolExecutor(min(workers, max(1, len(units))), mp_context=_context()) as pool:
-            _drive(pool, function, units, on_done)
+            _drive(pool, function, units, on_done, abort)
     elif "://" in scheduler:
         _on_cluster(scheduler, function, units, on_done)
     else:
@@ -70,7 +73,13 @@ def _context() -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-def _drive(pool: Executor, function: Callable[[T], R], units: Sequence[T], on_done: Callable[[R], None]) -> None:
+def _drive(
+    pool: Executor,
+    function: Callable[[T], R],
+    units: Sequence[T],
+    on_done: Callable[[R], None],
+    abort: Callable[[], None],
+) -> None:
     """Submit all units, hand over results as they come, drop the rest on the first error or interrupt."""
     pending = {pool.submit(function, unit) for unit in units}
     try:
@@ -79,6 +88,8 @@ def _drive(pool: Executor, function: Callable[[T], R], units: Sequence[T], on_do
             for future in done:
                 on_done(future.result())
     finally:
+        if pending:
+            abort()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

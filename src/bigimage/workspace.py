@@ -13,8 +13,11 @@ from bigimage.errors import BackendError, InputError
 from bigimage.ingest import IngestOptions, Progress, ingest
 from bigimage.model.image import Role
 from bigimage.pyramid.pyramid import Caches, Pyramid
+from bigimage.pyramid.unsharded import write_unsharded
 from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
+
+UNSHARDED = "unsharded"
 
 
 class Workspace:
@@ -104,6 +107,16 @@ class Workspace:
         )
         return [self.image(image) for image in ingest(paths, self.path, options, progress=progress)]
 
+    def write_unsharded(self, image: str) -> Path:
+        """Write a Zarr v2 copy of a raster, for readers without sharding, and return its place.
+
+        Raises NotFound, Conflict (there is one already) or Unsupported.
+        """
+        target = self.path / UNSHARDED / f"{image}.zarr"
+        target.parent.mkdir(exist_ok=True)
+        write_unsharded(self.image(image), target)
+        return target
+
     def remove(self, image: str) -> None:
         """Delete an image's pixels and masks; its id stays retired. Raises NotFound or BackendError."""
         self.record(image)
@@ -114,6 +127,7 @@ class Workspace:
             (self.path / RETIRED / image).touch()
             folder.rename(gone)
             shutil.rmtree(gone)
+            shutil.rmtree(self.path / UNSHARDED / f"{image}.zarr", ignore_errors=True)
         except OSError as error:
             raise BackendError(f"cannot remove {folder}: {error.strerror}") from error
         with self._lock:

@@ -19,10 +19,11 @@ WGS84 = "OGC:CRS84"
 def parse_crs(text: str) -> "pyproj.CRS":
     """Parse a CRS given as authority code, WKT, PROJJSON or PROJ string. Raises InputError."""
     import pyproj
+    from pyproj.exceptions import CRSError
 
     try:
         return pyproj.CRS.from_user_input(text)
-    except pyproj.exceptions.CRSError as error:
+    except CRSError as error:
         raise InputError(f"not a coordinate reference system: {text[:200]!r} ({str(error)[:200]})") from error
 
 
@@ -130,10 +131,11 @@ def require_same(first: Frame, second: Frame) -> None:
 def transformer(source: str, target: str) -> "pyproj.Transformer":
     """PROJ transformer between two CRS texts, (x, y) on both sides. Raises DataError when PROJ knows no way."""
     import pyproj
+    from pyproj.exceptions import ProjError
 
     try:
         return pyproj.Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)
-    except pyproj.exceptions.ProjError as error:
+    except ProjError as error:
         raise DataError(f"PROJ knows no transformation from {source[:80]} to {target[:80]}: {error}") from error
 
 

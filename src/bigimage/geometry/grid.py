@@ -26,7 +26,7 @@ SNAP = 1e-6
 @lru_cache(maxsize=4096)
 def _inverse(affine: Affine) -> "NDArray[np.float64]":
     """Inverse of the linear part of an affine."""
-    return np.linalg.inv(np.asarray(affine, dtype=np.float64)[:, :-1])
+    return np.linalg.inv(np.asarray(affine, dtype=np.float64)[:, :-1]).astype(np.float64, copy=False)
 
 
 def _check_affine(affine: Affine, ndim: int) -> None:

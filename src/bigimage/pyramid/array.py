@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numcodecs.blosc as blosc
 import numpy as np
-from numcodecs import blosc
 from numcodecs.zstd import Zstd
 
 from bigimage.errors import DataError, Unsupported

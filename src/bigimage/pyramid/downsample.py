@@ -16,11 +16,11 @@ from bigimage.errors import Unsupported
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
+JIT: Any = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @numba.njit(**JIT)
-def _mean2(a, out):  # type: ignore[no-untyped-def]
+def _mean2(a: Any, out: Any) -> None:
     """(c, y, x) integers of at most 16 bits, all valid → half size, rounded half up; whole 2 by 2 blocks only."""
     for c in range(out.shape[0]):
         for i in range(a.shape[1] // 2):
@@ -36,7 +36,7 @@ def _mean2(a, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def _mode(a, valid, factors, fill, out):  # type: ignore[no-untyped-def]
+def _mode(a: Any, valid: Any, factors: Any, fill: Any, out: Any) -> None:
     """(c, z, y, x) → most frequent value of each block of `factors`; the smallest one where counts tie."""
     values = np.empty(factors[0] * factors[1] * factors[2], dtype=a.dtype)
     for c in range(out.shape[0]):
@@ -68,7 +68,9 @@ def _mode(a, valid, factors, fill, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**JIT)
-def _mean_blocks(a, valid, factors, fill, nodata, has_nodata, out, as_integer):  # type: ignore[no-untyped-def]
+def _mean_blocks(
+    a: Any, valid: Any, factors: Any, fill: Any, nodata: Any, has_nodata: Any, out: Any, as_integer: Any
+) -> None:
     """(c, z, y, x) → mean of each block of `factors`, summed in float64, integers rounded half up.
 
     Values that are the band's nodata or NaN count as missing. A mean that happens to equal nodata moves to a
@@ -98,7 +100,7 @@ def _mean_blocks(a, valid, factors, fill, nodata, has_nodata, out, as_integer): 
 
 
 @numba.njit(**JIT)
-def _any_blocks(valid, factors, out):  # type: ignore[no-untyped-def]
+def _any_blocks(valid: Any, factors: Any, out: Any) -> None:
     """(z, y, x) bool → whether any pixel of each block of `factors` is true."""
     for k in range(out.shape[0]):
         for i in range(out.shape[1]):

@@ -1,4 +1,4 @@
-"""How an image is laid out as a pyramid: levels, shards and chunks. Pure; decided from the image's description alone."""
+"""How an image is laid out as a pyramid: levels, shards and chunks. Pure: the image's description decides."""
 
 import math
 from collections.abc import Sequence

@@ -192,6 +192,7 @@ class Pyramid:
     def dask(self, *, level: int = 0) -> "dask.array.Array":
         """A level as a dask array whose blocks are whole inner chunks; axes as `info.axes`."""
         import dask.array
+        from dask.array.core import normalize_chunks
 
         step = self._step(level)
         spec = step.image.spec
@@ -199,7 +200,7 @@ class Pyramid:
             max(chunk, DASK_BLOCK // chunk * chunk) if dim in ("y", "x") else chunk
             for dim, chunk in zip(spec.dims, spec.chunks, strict=True)
         )
-        chunks = dask.array.core.normalize_chunks(blocks, spec.shape, dtype=spec.np_dtype)
+        chunks = normalize_chunks(blocks, spec.shape, dtype=spec.np_dtype)
         return dask.array.map_blocks(
             _read_block,
             path=str(step.image.folder),

@@ -10,8 +10,9 @@ from bigimage.sources.door import Layout, Source
 
 
 class Banded:
-    """Wraps a source: each thread keeps the band of rows that it read last, so that neighbours in a row of shards cost
-    one decode. Memory per thread is one band.
+    """Wraps a source: each thread keeps the band of rows that it read last.
+
+    Neighbours in a row of shards so cost one decode. Memory per thread is one band.
     """
 
     def __init__(self, source: Source, rows: int) -> None:

@@ -66,6 +66,8 @@ class SourceModule(Protocol):
 
     NAME: str
     """Short name, such as `raster`."""
+    TOGETHER: bool
+    """Whether several files may make up one image, as the slices of a scan do; else each file is an image."""
 
     def sniff(self, path: Path) -> bool:
         """Whether this module opens the file or folder; judged by content, without decoding pixels."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 NAME = "raster"
+TOGETHER = False
 
 
 def sniff(path: Path) -> bool:

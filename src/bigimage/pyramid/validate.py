@@ -1,0 +1,112 @@
+"""Checking a stored pyramid: its documents against each other and the standards, its bytes against their checksums."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigimage.errors import BackendError, DataError, NotFound
+from bigimage.geometry.box import IndexBox
+from bigimage.pyramid import geozarr, ome
+from bigimage.pyramid.location import METADATA, read_json
+from bigimage.pyramid.pyramid import Pyramid
+from bigimage.pyramid.shard import PARTIAL, ShardedArray
+
+
+def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
+    """Every problem of a pyramid, as sentences that name the place; empty when it is sound.
+
+    Documents are compared with what bigimage writes and, where the packages `ome-zarr-models` and `zarr-cm` are
+    installed, judged by them too. Every stored chunk is read and its checksum and decoding are tried. `progress` gets
+    (shards done, shards in all).
+    """
+    try:
+        pyramid = Pyramid.open(path)
+    except (DataError, NotFound) as error:
+        return [str(error)]
+    problems = [*_documents(pyramid), *_judged_by_ome(path), *_judged_by_conventions(path)]
+    arrays = [a for level in pyramid.levels for a in (level.image, level.valid) if a is not None]
+    shards = [(array, index) for array in arrays for index in np.ndindex(*array.spec.shard_grid)]
+    for done, (array, index) in enumerate(shards, start=1):
+        problems += _shard(array, tuple(map(int, index)))
+        progress(done, len(shards))
+    problems += [f"{left} is left over from an interrupted write; delete it" for left in path.rglob("*" + PARTIAL)]
+    return problems
+
+
+def _documents(pyramid: Pyramid) -> Iterator[str]:
+    """Differences between the documents and what the levels' own description asks for."""
+    root = read_json(pyramid.path / METADATA)
+    attributes = root["attributes"]
+    method = "mode" if pyramid.info.role == "labels" else "average"
+    expected = {
+        "ome": ome.multiscales(pyramid.info, pyramid.grids),
+        **geozarr.root_attributes(pyramid.grids, method=method),
+    }
+    for key, value in expected.items():
+        if attributes.get(key) != value:
+            yield f"{pyramid.path / METADATA}: attribute {key!r} is not what the image's geometry asks for"
+    consolidated = root.get("consolidated_metadata", {}).get("metadata", {})
+    for key, document in consolidated.items():
+        try:
+            stored = read_json(pyramid.path / key / METADATA)
+        except (NotFound, DataError, BackendError) as error:
+            yield str(error)
+            continue
+        if stored != document:
+            yield f"{pyramid.path / key / METADATA} differs from its consolidated copy in the root document"
+    for number, (level, grid) in enumerate(zip(pyramid.levels, pyramid.grids, strict=True)):
+        if level.shape[-grid.ndim :] != grid.shape:
+            yield f"level {number}: array of shape {level.shape} does not fit its grid {grid.shape}"
+
+
+def _judged_by_ome(path: Path) -> Iterator[str]:
+    """What ome-zarr-models says, where it is installed."""
+    try:
+        from ome_zarr_models.v05.image import Image
+        from pydantic import ValidationError
+    except ImportError:
+        return
+    import zarr
+
+    try:
+        Image.from_zarr(zarr.open_group(str(path), mode="r"))
+    except (ValidationError, ValueError, KeyError) as error:
+        yield f"{path}: not OME-Zarr 0.5: {error}"
+
+
+def _judged_by_conventions(path: Path) -> Iterator[str]:
+    """What the validators of the GeoZarr conventions say, where zarr-cm is installed."""
+    try:
+        import zarr_cm
+    except ImportError:
+        return
+    for document in sorted(path.glob("**/" + METADATA)):
+        stored = read_json(document)
+        attributes: dict[str, Any] = stored["attributes"]
+        declared = [c["name"] for c in attributes.get("zarr_conventions", [])]
+        if not declared:
+            continue
+        try:
+            zarr_cm.validate_many(attributes, declared)
+        except (ValueError, TypeError, KeyError) as error:
+            yield f"{document}: conventions {', '.join(declared)}: {error}"
+
+
+def _shard(array: ShardedArray, index: tuple[int, ...]) -> list[str]:
+    """Problems of one shard: checksums and decoding of its chunks, each named."""
+    spec = array.spec
+    start = tuple(i * n for i, n in zip(index, spec.shards, strict=True))
+    stop = tuple(min(a + n, size) for a, n, size in zip(start, spec.shards, spec.shape, strict=True))
+    problems: list[str] = []
+    for position in IndexBox(start, stop).blocks(spec.chunks):
+        first = tuple(p * c for p, c in zip(position, spec.chunks, strict=True))
+        last = tuple(min(a + c, size) for a, c, size in zip(first, spec.chunks, spec.shape, strict=True))
+        try:
+            array.read(IndexBox(first, last))
+        except (DataError, BackendError) as error:
+            problems.append(str(error))
+            if "index" in str(error):
+                break
+    return problems
