@@ -43,7 +43,6 @@ class Import:
     target: str
     node: ast.Import | ast.ImportFrom
     top_level: bool
-    in_function: bool
 
 
 def load(root: Path) -> list[Module]:
@@ -68,19 +67,15 @@ def inside(place: str, places: Sequence[str] | Mapping[str, str]) -> bool:
 def imports(module: Module) -> Iterator[Import]:
     """Every import statement, wherever it stands."""
 
-    def walk(node: ast.AST, depth: int, in_function: bool) -> Iterator[Import]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                for alias in child.names:
-                    yield Import(alias.name, child, depth == 0, in_function)
-            elif isinstance(child, ast.ImportFrom):
-                base = _base_of(child, module)
-                for alias in child.names:
-                    yield Import(f"{base}.{alias.name}", child, depth == 0, in_function)
-            else:
-                yield from walk(child, depth + 1, in_function or isinstance(child, Function | ast.Lambda))
-
-    return walk(module.tree, 0, False)
+    for node in ast.walk(module.tree):
+        top_level = node in module.tree.body
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node, top_level)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base_of(node, module)
+            for alias in node.names:
+                yield Import(f"{base}.{alias.name}", node, top_level)
 
 
 def _base_of(node: ast.ImportFrom, module: Module) -> str:
@@ -138,16 +133,14 @@ def _check_edges(module: Module, room: str) -> Iterator[str]:
 def check_own_imports_stand_at_the_top(module: Module) -> Iterator[str]:
     """Our own modules are imported at the top of a file: not in functions, conditions or under TYPE_CHECKING."""
     for item in imports(module):
-        if not _is_own(item.target) or item.top_level:
-            continue
-        if item.in_function and inside(module.place, rules.LAZY):
+        if not _is_own(item.target) or item.top_level or inside(module.place, rules.NOT_AT_THE_TOP):
             continue
         yield module.at(item.node, f"imports {item.target} elsewhere than at the top of the file")
 
 
 def check_imports_by_name(module: Module) -> Iterator[str]:
     """Modules are imported by statement; an import by name would pass every other rule unseen."""
-    if inside(module.place, rules.BY_NAME):
+    if module.place in rules.BY_NAME:
         return
     for node, name in dotted_names(module):
         if name in ("importlib.import_module", "__import__"):

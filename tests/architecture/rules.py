@@ -14,28 +14,28 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("ingest", "rasterize", "quality", "assist"),
     ("exchange",),
     ("workspace",),
-    ("cli", "demo", "doctor"),
+    ("cli", "demo", "doctor", "__main__"),
 )
 """Imports go from a later floor to an earlier one; rooms of one floor do not know each other."""
 
 NEIGHBOURS: dict[tuple[str, str], str] = {
     ("settings", "errors"): "a setting that does not parse is an InputError",
-    ("cli", "demo"): "the command line starts it",
-    ("cli", "doctor"): "the command line starts it",
+    ("__main__", "cli"): "python -m bigimage is the command line",
 }
 """(importer, imported) pairs on one floor that may know each other."""
 
-LAZY: dict[str, str] = {
-    "cli": "each command imports the rooms it needs, so that --help, list and info start fast",
+NOT_AT_THE_TOP: dict[str, str] = {
+    "__init__": "the public names are told to type checkers, and loaded on first use",
 }
-"""Places whose functions may import our own modules."""
+"""Places that may import our own modules in functions or under TYPE_CHECKING."""
 
 BY_NAME: dict[str, str] = {
-    "__init__": "the public names are looked up on first use, so that importing the package costs nothing",
+    "__init__": "the public names are loaded on first use, so that importing the package costs nothing",
+    "cli": "each command loads the rooms it needs, so that --help, list and info start fast",
+    "sources": "the table of sources names their modules, so that a raster loads no DICOM library",
     "doctor": "a broken library must become a line of its report, not an ImportError",
-    "sources": "a format's libraries are loaded when a file is first tried against it",
 }
-"""Places that may import a module by its name (importlib.import_module)."""
+"""Modules that may import another by its name (importlib.import_module)."""
 
 ARRAYS = (
     *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
@@ -57,6 +57,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "zarr": ("pyramid",),
     "numcodecs": ("pyramid",),
     "google_crc32c": ("pyramid",),
+    "ome_zarr_models": ("pyramid.validate",),
+    "zarr_cm": ("pyramid.validate",),
     "fsspec": ("pyramid",),
     "sqlalchemy": ("store",),
     "sqlite3": ("store",),
@@ -67,11 +69,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("cli", "demo", "doctor", "progress", "parallel"),
     "fastapi": ("tilesrv",),
     "starlette": ("tilesrv",),
-    "pydantic": ("tilesrv",),
+    "pydantic": ("tilesrv", "pyramid.validate"),
     "uvicorn": ("tilesrv",),
     "anyio": ("tilesrv",),
     "asyncio": ("tilesrv",),
     "prometheus_client": ("tilesrv",),
+    "python_multipart": ("tilesrv",),
     "PIL": ("tilesrv", "formats"),
     "simplejpeg": ("tilesrv",),
     "fpng": ("tilesrv",),
