@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from bigimage.errors import DataError, InputError, OutOfBounds
+from bigimage.errors import InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox
-from bigimage.model.image import ImageInfo, Verdict
+from bigimage.model.image import ImageInfo
 from bigimage.model.patch import Patch
-from bigimage.sources import raster_meta
 from bigimage.sources.door import Layout, OpenOptions, Source
-from bigimage.sources.raster_formats import SEQUENTIAL, driver_for, require_driver
-from bigimage.sources.raster_gdal import GDAL_ERRORS, Handles, collected_messages, open_dataset, reason, translated
-from bigimage.sources.raster_place import place
-from bigimage.sources.raster_valid import Rule
+from bigimage.sources.raster_describe import describe
+from bigimage.sources.raster_formats import driver_for, require_driver, resolved
+from bigimage.sources.raster_gdal import Handles, collected_messages, open_dataset
+from bigimage.sources.vrt import check_vrt
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -56,42 +54,48 @@ class RasterSource:
     """One raster file, open for reading; see `bigimage.sources.door.Source`."""
 
     def __init__(self, path: Path, *, image: str, options: OpenOptions) -> None:
-        self.name = path.name
+        self._name = path.name
         driver = require_driver(path)
-        absolute = path.resolve()
-        self._handles = Handles(self.name, lambda: open_dataset(absolute, driver))
+        real = resolved(path)
+        virtual = check_vrt(real, options.roots or ()) if driver == "VRT" else None
+        target = real if virtual is None else virtual.text
+        self._handles = Handles(self._name, lambda: open_dataset(target, driver), hidden=f"{real.parent}/")
         with ExitStack() as opened:
             opened.callback(self._handles.close)
-            self._describe(absolute, image=image, options=options)
+            with collected_messages() as messages, self._handles.lend("opening") as dataset:
+                described = describe(dataset, real, virtual=virtual, messages=messages, image=image, options=options)
             opened.pop_all()
+        self._rule = described.rule
+        self._info = described.info
+        self._layout: Layout = described.layout
+        self._block = described.block
 
-    def _describe(self, path: Path, *, image: str, options: OpenOptions) -> None:
-        with (
-            collected_messages() as messages,
-            self._handles.lend() as dataset,
-            translated(self.name, "reading metadata"),
-        ):
-            self._rule, self.info = _info(dataset, path, image=image, options=options, messages=messages)
-            self.block: tuple[int, int] = dataset.block_shapes[0]
-            self.layout: Layout = _layout(dataset)
+    @property
+    def info(self) -> ImageInfo:
+        """Geometry, type and meaning."""
+        return self._info
+
+    @property
+    def layout(self) -> Layout:
+        """How pixels are fetched cheaply."""
+        return self._layout
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of the blocks that the file is stored in."""
+        return self._block
 
     def read(self, box: IndexBox, *, bands: Sequence[int] | None = None, t: int = 0) -> Patch:
         """Pixels of a box; array (c, y, x). See `Source.read`."""
         wanted = self._bands(bands)
         if t != 0:
-            raise OutOfBounds(f"{self.name} has one time only, not a time {t}")
+            raise OutOfBounds(f"{self._name} has one time only, not a time {t}")
         grid = self.info.grid.crop(box)
         (row, column), (height, width) = box.start, box.shape
         window = Window(column, row, width, height)  # pyright: ignore[reportCallIssue]
-        with self._handles.lend() as dataset:
-            try:
-                array, valid = self._read(dataset, window, wanted)
-            except GDAL_ERRORS as error:
-                where = f"rows {row} to {row + height}, columns {column} to {column + width}"
-                raise DataError(
-                    f"{self.name} is damaged, cut short or in an encoding that is not supported: {where} cannot be "
-                    f"read ({reason(error)})"
-                ) from error
+        where = f"reading rows {row} to {row + height}, columns {column} to {column + width}"
+        with self._handles.lend(where) as dataset:
+            array, valid = self._read(dataset, window, wanted)
         return Patch(array, grid, valid)
 
     def _bands(self, bands: Sequence[int] | None) -> tuple[int, ...]:
@@ -100,7 +104,7 @@ class RasterSource:
         if bands is None:
             return tuple(range(count))
         if not bands or any(not 0 <= b < count for b in bands):
-            raise OutOfBounds(f"{self.name} has bands 0 to {count - 1}, not {list(bands)}")
+            raise OutOfBounds(f"{self._name} has bands 0 to {count - 1}, not {list(bands)}")
         return tuple(bands)
 
     def _read(
@@ -151,58 +155,5 @@ class RasterSource:
 
 
 def _either(first: NDArray[np.bool_] | None, second: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where one or the other is true; the first may be absent and is overwritten."""
     return second if first is None else np.logical_or(first, second, out=first)
-
-
-def _info(
-    dataset: "DatasetReader", path: Path, *, image: str, options: OpenOptions, messages: list[str]
-) -> tuple[Rule, ImageInfo]:
-    verdicts: list[Verdict] = []
-    dtype = raster_meta.common_dtype(path.name, tuple(dataset.dtypes), verdicts)
-    rule = raster_meta.validity(dataset, dtype, verdicts)
-    found = raster_meta.georeference(dataset, path.name)
-    placement = place(dataset.shape, image, name=path.name, found=found, options=options)
-    colours = raster_meta.palette(dataset)
-    role = options.role or ("labels" if colours and len(rule.colours) == 1 else "image")
-    if role == "labels" and dtype.kind == "f":
-        raise InputError(f"{path.name} holds {dtype.name} values, which cannot be labels; ingest it as an image")
-    extra = raster_meta.extras(dataset, found)
-    verdicts += placement.verdicts
-    info = ImageInfo(
-        id=image,
-        grid=placement.grid,
-        axes=("c", "y", "x"),
-        shape=(dataset.count, *dataset.shape),
-        dtype=dtype.name,
-        bands=raster_meta.bands(dataset),
-        role=role,
-        may_be_invalid=rule.may_be_invalid,
-        palette=colours,
-        extra=extra,
-        verdicts=tuple(verdicts),
-        provenance=_provenance(dataset, path, placement.given),
-    )
-    return rule, info
-
-
-def _provenance(dataset: "DatasetReader", path: Path, given: Any) -> dict[str, Any]:
-    return {
-        "source": path.name,
-        "bytes": path.stat().st_size,
-        "driver": dataset.driver,
-        "gdal": rasterio.__gdal_version__,
-        "rasterio": rasterio.__version__,
-        "options": dict(given),
-    }
-
-
-def _layout(dataset: "DatasetReader") -> Layout:
-    """How the file is read cheaply, from the way its blocks lie."""
-    if dataset.driver in SEQUENTIAL:
-        return "sequential"
-    rows, columns = dataset.block_shapes[0]
-    if columns < dataset.width:
-        return "tiles"
-    if rows >= dataset.height and dataset.compression is not None:
-        return "sequential"
-    return "rows"

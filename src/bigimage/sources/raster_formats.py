@@ -79,6 +79,14 @@ def envi_header(path: Path) -> Path | None:
     return None
 
 
+def resolved(path: Path) -> Path:
+    """Absolute path, symbolic links followed. Raises InputError when they run in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError until Python 3.12
+        raise InputError(f"{path} cannot be resolved: {error}") from error
+
+
 def require_driver(path: Path) -> str:
     """GDAL driver for a file. Raises NotFound when it does not exist, InputError when it is no raster known here."""
     if not path.exists():

@@ -68,21 +68,14 @@ def open_dataset(name: Path | str, driver: str) -> DatasetReader:
     return rasterio.open(name, driver=driver, sharing=False)
 
 
-def reason(error: BaseException) -> str:
-    """What GDAL said first: the message at the root of a chain of exceptions."""
+def reason(error: BaseException, hidden: str = "") -> str:
+    """What GDAL said first: the message at the root of a chain of exceptions, without a `hidden` part."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = getattr(error, "errmsg", None) or str(error)
-    return " ".join(str(text).split())[:300]
-
-
-@contextmanager
-def translated(name: str, doing: str) -> Generator[None]:
-    """Turn GDAL's errors into a DataError that names the file and what was being done."""
-    try:
-        yield
-    except GDAL_ERRORS as error:
-        raise DataError(f"{name}: {doing} failed: {reason(error)}") from error
+    text = str(getattr(error, "errmsg", None) or error)
+    if hidden:
+        text = text.replace(hidden, "")
+    return " ".join(text.split())[:300]
 
 
 @contextmanager
@@ -112,22 +105,33 @@ class Handles:
     a PNG read from top to bottom is decoded once.
     """
 
-    def __init__(self, name: str, opener: Callable[[], DatasetReader]) -> None:
+    def __init__(self, name: str, opener: Callable[[], DatasetReader], *, hidden: str = "") -> None:
+        """`name` stands for the file in errors; `hidden` is left out of GDAL's messages."""
         self._name = name
         self._opener = opener
+        self._hidden = hidden
         self._idle: list[DatasetReader] = []
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def lend(self) -> Generator[DatasetReader]:
-        """Handle for the length of a `with` block, inside `environment()`. Raises DataError, InputError when closed."""
+    def lend(self, doing: str) -> Generator[DatasetReader]:
+        """Handle for the length of a `with` block, inside `environment()`.
+
+        GDAL's errors become a DataError that names the file and what was being done. Raises InputError when closed.
+        """
         with environment():
-            dataset = self._take()
             try:
-                yield dataset
-            finally:
-                self._give_back(dataset)
+                dataset = self._take()
+                try:
+                    yield dataset
+                finally:
+                    self._give_back(dataset)
+            except GDAL_ERRORS as error:
+                why = reason(error, self._hidden)
+                raise DataError(
+                    f"{self._name} is damaged, cut short or in an encoding that is not built in: {doing} failed ({why})"
+                ) from error
 
     def _take(self) -> DatasetReader:
         with self._lock:
@@ -135,8 +139,7 @@ class Handles:
                 raise InputError(f"{self._name} is closed")
             if self._idle:
                 return self._idle.pop()
-        with translated(self._name, "opening"):
-            return self._opener()
+        return self._opener()
 
     def _give_back(self, dataset: DatasetReader) -> None:
         with self._lock:

@@ -30,7 +30,7 @@ def common_dtype(name: str, dtypes: tuple[str, ...], verdicts: list[Verdict]) ->
     if any(d.startswith("complex") for d in dtypes):
         raise Unsupported(
             f"{name} holds complex numbers ({', '.join(sorted(set(dtypes)))}), which no viewer shows; write "
-            " amplitude and phase as float bands first (gdal_calc.py, or rio calc '(abs (read 1))')"
+            "amplitude and phase as float bands first (gdal_calc.py, or rio calc '(abs (read 1))')"
         )
     types = {np.dtype(d) for d in dtypes}
     if len(types) == 1:
