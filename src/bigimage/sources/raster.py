@@ -120,8 +120,8 @@ class RasterSource:
         if rule.alpha is not None:
             at = (*wanted, *extra).index(rule.alpha)
             invalid = _either(invalid, values[at] == 0)
-        elif rule.masked:
-            masks = dataset.read_masks(window=window)
+        if rule.masks:
+            masks = dataset.read_masks([b + 1 for b in rule.masks], window=window)
             invalid = _either(invalid, ~masks.any(axis=0))
         array = values[: len(wanted)]
         if invalid is None or not invalid.any():
@@ -139,12 +139,12 @@ class RasterSource:
     ) -> NDArray[np.bool_] | None:
         """Where every band that is not alpha holds nodata; bands that were not wanted are read only if they decide."""
         rule = self._rule
-        have = [b for b in dict.fromkeys(wanted) if b != rule.alpha]
-        found = rule.missing(have, values[[wanted.index(b) for b in have]]) if have else None
+        have = {b: values[i] for i, b in enumerate(wanted) if b != rule.alpha}
+        found = rule.missing(have) if have else None
         rest = tuple(b for b in rule.colours if b not in have)
         if (have and found is None) or not rest:
             return found
-        others = rule.missing(rest, self._values(dataset, window, rest))
+        others = rule.missing(dict(zip(rest, self._values(dataset, window, rest), strict=True)))
         if others is None or found is None:
             return others
         return np.logical_and(found, others, out=found)

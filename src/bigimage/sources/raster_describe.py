@@ -1,6 +1,7 @@
 """From an open GDAL dataset to what is known about the image, with verdicts on what its user should know."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,8 @@ SUSPICIOUS = 1100
 """Bytes of pixels per byte of file beyond which a verdict says so; deflate reaches 1032 on constant pixels."""
 ABSURD = (1 << 40, 1_000_000)
 """Bytes of pixels, and these per byte of file: beyond both a header is refused, for no real file comes near."""
+LONGEST_AUXILIARY = 16 << 20
+"""Bytes of an auxiliary file that are looked at."""
 LOOKED_AT = 16
 """Members of a VRT whose layout is looked at."""
 
@@ -62,12 +65,13 @@ def describe(
     stored = sum(f.stat().st_size for f in files)
     _check_size(dataset, path.name, dtype, stored=stored, verdicts=verdicts)
     rule = raster_meta.validity(dataset, dtype, verdicts)
-    found = raster_meta.georeference(dataset, path.name)
+    names_crs = _names_crs(path) if virtual is None else virtual.names_crs
+    found = raster_meta.georeference(dataset, path.name, names_crs=names_crs)
     placement = place(dataset.shape, image, name=path.name, found=found, options=options)
     colours = raster_meta.palette(dataset)
     role = _role(path.name, dtype, options.role, default="labels" if colours and len(rule.colours) == 1 else "image")
     extra = raster_meta.extras(dataset, found)
-    verdicts += [*placement.verdicts, *_verdicts(dataset, virtual, messages)]
+    verdicts += [*placement.verdicts, *_verdicts(dataset, virtual, messages, folder=path.parent)]
     provenance = _provenance(dataset, path, placement.given)
     if virtual is not None:
         provenance["members"] = {"count": len(virtual.members), "bytes": stored}
@@ -86,6 +90,16 @@ def describe(
         provenance=provenance,
     )
     return Described(rule, info, _layout(dataset, virtual), block)
+
+
+def _names_crs(path: Path) -> bool:
+    """Whether the auxiliary file beside a raster names a CRS."""
+    auxiliary = path.with_name(path.name + ".aux.xml")
+    try:
+        with auxiliary.open("rb") as file:
+            return re.search(rb"<SRS[^>]*>\s*[^<\s]", file.read(LONGEST_AUXILIARY)) is not None
+    except OSError:
+        return False
 
 
 def _block(dataset: "DatasetReader", name: str, dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -122,9 +136,14 @@ def _role(name: str, dtype: np.dtype[Any], asked: Role | None, *, default: Role)
     return role
 
 
-def _verdicts(dataset: "DatasetReader", virtual: VirtualRaster | None, messages: Sequence[str]) -> list[Verdict]:
-    """What else the user should know."""
+def _verdicts(
+    dataset: "DatasetReader", virtual: VirtualRaster | None, messages: Sequence[str], *, folder: Path
+) -> list[Verdict]:
+    """What else the user should know; `folder` is left out of GDAL's messages."""
     found: list[Verdict] = []
+    if raster_meta.texts(dataset) is None:
+        text = "The names and units of the bands are not UTF-8, so they are not kept."
+        found.append(Verdict(code="NAMES_UNREADABLE", message=text))
     pages = len(dataset.subdatasets)
     if pages > 1:
         text = f"The file holds {pages} images; this is the first. To ingest the others, write each to a file."
@@ -140,8 +159,8 @@ def _verdicts(dataset: "DatasetReader", virtual: VirtualRaster | None, messages:
         text = f"The VRT resamples {len(virtual.resampled)} of {len(virtual.members)} files, whose own pixels are lost."
         found.append(Verdict(code="RESAMPLED", message=text, instances=tuple(p.name for p in virtual.resampled)))
     if messages:
-        said = tuple(dict.fromkeys(messages))
-        text = "GDAL warned while opening the file: " + "; ".join(said[:10])
+        said = dict.fromkeys(re.sub(r"^CPLE_\w+ in ", "", m).replace(f"{folder}/", "")[:300] for m in messages)
+        text = "GDAL warned while opening the file: " + "; ".join(list(said)[:10])
         found.append(Verdict(code="GDAL_WARNING", message=text))
     return found
 

@@ -56,8 +56,7 @@ def validity(dataset: "DatasetReader", dtype: np.dtype[np.generic], verdicts: li
     """How the validity of pixels is told."""
     alphas = [i for i, c in enumerate(dataset.colorinterp) if c == ColorInterp.alpha]
     alpha = alphas[0] if alphas and dataset.count > 1 else None
-    flags = dataset.mask_flag_enums
-    masked = alpha is None and any(_is_mask(f) for f in flags)
+    masks = _masks(list(dataset.mask_flag_enums))
     colours = [i for i in range(dataset.count) if i != alpha]
     nodata = tuple(usable_nodata(dataset.nodatavals[i], dataset.dtypes[i]) for i in colours)
     for i in colours:
@@ -65,18 +64,19 @@ def validity(dataset: "DatasetReader", dtype: np.dtype[np.generic], verdicts: li
         if value is not None and usable_nodata(value, dataset.dtypes[i]) is None:
             text = f"Band {i + 1} declares nodata {value}, which no {dataset.dtypes[i]} can be; it marks nothing."
             verdicts.append(Verdict(code="NODATA_OUT_OF_RANGE", message=text))
-    decides = alpha is None and not masked
+    decides = alpha is None and not masks
     if not decides and any(v is not None for v in nodata):
         text = f"The file has both {'alpha' if alpha is not None else 'a mask'} and nodata values; the former decides."
         verdicts.append(Verdict(code="MASK_OVER_NODATA", message=text))
-    return Rule(dataset.count, dtype, alpha, masked, nodata if decides else ())
+    return Rule(dataset.count, dtype, alpha, masks, nodata if decides else ())
 
 
-def _is_mask(flags: list[MaskFlags]) -> bool:
-    """Whether GDAL's flags speak of a mask stored in the file, for the dataset or for a band."""
-    if MaskFlags.all_valid in flags or MaskFlags.alpha in flags:
-        return False
-    return MaskFlags.per_dataset in flags or MaskFlags.nodata not in flags
+def _masks(flags: list[list[MaskFlags]]) -> tuple[int, ...]:
+    """Bands whose masks decide: the first for a mask of the dataset, all where each band has one, else none."""
+    told = {MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.nodata}
+    if MaskFlags.per_dataset in flags[0] and not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[0]):
+        return (0,)
+    return tuple(range(len(flags))) if all(not told & set(f) for f in flags) else ()
 
 
 def usable_nodata(value: float | int | None, dtype: str) -> float | int | None:
@@ -89,20 +89,29 @@ def usable_nodata(value: float | int | None, dtype: str) -> float | int | None:
 def bands(dataset: "DatasetReader") -> tuple[Band, ...]:
     """Names, units and meaning of the bands."""
     interps = list(dataset.colorinterp)
+    names, units = texts(dataset) or ((None,) * dataset.count, (None,) * dataset.count)
     found: list[Band] = []
     for i in range(dataset.count):
         colour = _COLOURS.get(interps[i]) if interps.count(interps[i]) == 1 else None
         found.append(
             Band(
-                name=dataset.descriptions[i] or colour or f"b{i + 1}",
+                name=names[i] or colour or f"b{i + 1}",
                 interpretation=interps[i].name,
                 nodata=usable_nodata(dataset.nodatavals[i], dataset.dtypes[i]),
-                unit=dataset.units[i] or None,
+                unit=units[i] or None,
                 scale=float(dataset.scales[i]),
                 offset=float(dataset.offsets[i]),
             )
         )
     return tuple(found)
+
+
+def texts(dataset: "DatasetReader") -> tuple[tuple[str | None, ...], tuple[str | None, ...]] | None:
+    """Descriptions and units of the bands; None when one is not UTF-8."""
+    try:
+        return tuple(dataset.descriptions), tuple(dataset.units)
+    except UnicodeDecodeError:
+        return None
 
 
 def palette(dataset: "DatasetReader") -> dict[int, tuple[int, int, int, int]] | None:
@@ -118,11 +127,13 @@ def palette(dataset: "DatasetReader") -> dict[int, tuple[int, int, int, int]] | 
     return {int(v): (int(c[0]), int(c[1]), int(c[2]), int(c[3])) for v, c in sorted(table.items()) if v <= last}
 
 
-def georeference(dataset: "DatasetReader", name: str) -> Georeference:
-    """What the dataset says about its place."""
+def georeference(dataset: "DatasetReader", name: str, *, names_crs: bool) -> Georeference:
+    """What the dataset says about its place; `names_crs` when a text beside the pixels names a CRS."""
     six = tuple(float(v) for v in tuple(dataset.transform)[:6])
     a, b, c, d, e, f = six
     crs, problem = _crs_text(dataset)
+    if crs is None and problem is None and names_crs:
+        problem = "GDAL does not understand it"
     points, gcp_crs = dataset.gcps
     control = None
     if points:
@@ -135,7 +146,7 @@ def georeference(dataset: "DatasetReader", name: str) -> Georeference:
         crs=crs,
         crs_problem=problem,
         gcps=control,
-        has_rpcs=dataset.rpcs is not None,
+        has_rpcs=bool(dataset.tags(ns="RPC")),
     )
 
 
@@ -162,8 +173,8 @@ def extras(dataset: "DatasetReader", found: Georeference) -> dict[str, Any]:
         extra["times"] = times
     if found.gcps is not None:
         extra["gcps"] = {"crs": found.gcps.crs, "points": [list(p) for p in found.gcps.points]}
-    if dataset.rpcs is not None:
-        extra["rpcs"] = {k: v for k, v in dataset.rpcs.to_dict().items() if v is not None}
+    if found.has_rpcs:
+        extra["rpcs"] = {key: _numbers(value) for key, value in dataset.tags(ns="RPC").items()}
     if found.transform is not None:
         extra["transform"] = list(found.transform)
     if found.crs is not None:
@@ -174,6 +185,17 @@ def extras(dataset: "DatasetReader", found: Georeference) -> dict[str, Any]:
 def _short(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags, the overlong cut."""
     return {k: v if len(v) <= LONGEST_TAG else v[:LONGEST_TAG] + "…" for k, v in tags.items()}
+
+
+def _numbers(text: str) -> float | list[float] | str:
+    """A number, a list of them, or the text itself when it holds anything else."""
+    try:
+        values = [float(v) for v in text.split()]
+    except ValueError:
+        return text
+    if not values or not np.isfinite(values).all():
+        return text
+    return values[0] if len(values) == 1 else values
 
 
 def _times(tags: Mapping[str, str]) -> dict[str, str]:

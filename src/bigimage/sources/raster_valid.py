@@ -1,7 +1,7 @@
 """Which pixels of a raster are valid: GDAL's rule for the mask of a whole dataset, told from the pixels themselves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 class Rule:
     """How the validity of a raster's pixels is told.
 
-    A pixel is invalid where alpha or the file's mask is 0, or else where every band that is not alpha holds nodata.
-    In float bands NaN counts as nodata, with or without a tag.
+    A pixel is invalid where alpha or the mask in the file is 0; where there is neither, where every band holds nodata.
+    In float bands NaN counts as nodata, with or without a tag, and whatever else the file has.
     """
 
     count: int
@@ -22,8 +22,8 @@ class Rule:
     dtype: np.dtype[Any]
     alpha: int | None = None
     """Index of the alpha band."""
-    masked: bool = False
-    """Whether the file holds a mask."""
+    masks: tuple[int, ...] = ()
+    """Bands whose masks, stored in the file, decide: one of them where all bands share a mask."""
     nodata: tuple[float | int | None, ...] = ()
     """Nodata value of each band that is not alpha; empty when it does not decide."""
 
@@ -40,15 +40,12 @@ class Rule:
     @property
     def may_be_invalid(self) -> bool:
         """Whether pixels can be invalid."""
-        return self.alpha is not None or self.masked or self.by_value
+        return self.alpha is not None or bool(self.masks) or self.by_value
 
-    def missing(self, bands: Sequence[int], array: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Where every one of some bands holds nothing, shape (y, x); None when that is nowhere.
-
-        `array` is (c, y, x) in the order of `bands`, none of which is alpha.
-        """
+    def missing(self, bands: Mapping[int, NDArray[Any]]) -> NDArray[np.bool_] | None:
+        """Where each of some bands, none of them alpha, holds nodata, shape (y, x); None when that is nowhere."""
         found: NDArray[np.bool_] | None = None
-        for band, values in zip(bands, array, strict=True):
+        for band, values in bands.items():
             nodata = self.nodata[self.colours.index(band)] if self.nodata else None
             part = missing(values, nodata)
             found = part if found is None else np.logical_and(found, part, out=found)

@@ -36,6 +36,8 @@ class VirtualRaster:
     """Every file it reads, each once."""
     resampled: tuple[Path, ...] = ()
     """Members that are not taken pixel by pixel."""
+    names_crs: bool = False
+    """Whether it names a CRS."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class _Check:
     members: dict[Path, None] = field(default_factory=dict)
     resampled: dict[Path, None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    names_crs: bool = False
     budget: int = LARGEST
     known: dict[Path, tuple[Path, str] | None] = field(default_factory=dict)
     """Real path and driver of each member looked at so far; None where there is a problem with it."""
@@ -67,7 +70,7 @@ def check_vrt(path: Path, roots: tuple[Path, ...] = ()) -> VirtualRaster:
         listed = tuple(check.problems[:LISTED])
         more = len(check.problems) - len(listed)
         raise DataError(f"{path.name} cannot be read", (*listed, *((f"and {more} more",) if more else ())))
-    return VirtualRaster(text, tuple(check.members), tuple(check.resampled))
+    return VirtualRaster(text, tuple(check.members), tuple(check.resampled), check.names_crs)
 
 
 def _rewritten(path: Path, check: _Check, *, parents: tuple[Path, ...]) -> str:
@@ -77,6 +80,8 @@ def _rewritten(path: Path, check: _Check, *, parents: tuple[Path, ...]) -> str:
     root = _parse(path, check)
     if root.tag != "VRTDataset":
         raise DataError(f"{path.name} is no VRT: its root is <{root.tag}>, not <VRTDataset>")
+    if not parents:
+        check.names_crs = bool((root.findtext("SRS") or "").strip())
     context = _Context(path, check, (*parents, path))
     return ET.tostring(context.rewrite(root, _GRAMMAR["VRTDataset"]), encoding="unicode")
 
