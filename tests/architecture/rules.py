@@ -56,6 +56,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "SimpleITK": ("sources", "formats"),
     "zarr": ("pyramid",),
     "numcodecs": ("pyramid",),
+    "zstandard": ("pyramid",),
     "google_crc32c": ("pyramid",),
     "ome_zarr_models": ("pyramid.validate",),
     "zarr_cm": ("pyramid.validate",),
