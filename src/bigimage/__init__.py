@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from bigimage.geometry.frame import GeoFrame, PatientFrame, PixelFrame
     from bigimage.geometry.grid import Grid
     from bigimage.model.patch import Patch
-    from bigimage.pyramid.pyramid import Pyramid, open_pyramid
+    from bigimage.pyramid.foreign import open_image
+    from bigimage.pyramid.pyramid import Pyramid
     from bigimage.settings import Settings
     from bigimage.workspace import Workspace, open_workspace
 
@@ -23,7 +24,7 @@ __all__ = [
     "Settings",
     "Workspace",
     "WorldBox",
-    "open_pyramid",
+    "open_image",
     "open_workspace",
 ]
 
@@ -38,7 +39,7 @@ _PLACES = {
     "Settings": "bigimage.settings",
     "Workspace": "bigimage.workspace",
     "WorldBox": "bigimage.geometry.box",
-    "open_pyramid": "bigimage.pyramid.pyramid",
+    "open_image": "bigimage.pyramid.foreign",
     "open_workspace": "bigimage.workspace",
 }
 

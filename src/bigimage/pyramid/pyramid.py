@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from bigimage.cache import ByteLRU
-from bigimage.errors import DataError, InputError, NotFound, OutOfBounds
+from bigimage.errors import DataError, InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
@@ -43,14 +43,31 @@ class Caches:
         return cls(ByteLRU[Any](indexes), ByteLRU[Any](chunks))
 
 
+class StoredArray(Protocol):
+    """An array of a level, by box."""
+
+    @property
+    def spec(self) -> ArraySpec:
+        """Its shape, axes, chunks and type."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
+
+    def read(self, box: IndexBox) -> "NDArray[Any]":
+        """Elements of a box over all axes. Raises OutOfBounds, DataError or BackendError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Level:
     """One level of a pyramid."""
 
-    path: Path
     grid: Grid
-    image: ShardedArray
-    valid: ShardedArray | None
+    image: StoredArray
+    valid: StoredArray | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,45 +84,32 @@ class Level:
         """The level as a zarr array, read-only."""
         import zarr
 
-        return zarr.open_array(str(self.path / "image"), mode="r", zarr_format=3)
+        return zarr.open_array(str(self.image.folder), mode="r")
 
 
+@dataclass(frozen=True)
 class Pyramid:
     """One image: its description, its levels, and pixels by index or by place. Safe to share between threads."""
 
-    def __init__(self, path: Path, document: Mapping[str, Any], caches: Caches) -> None:
-        self.path = path
+    path: Path
+    """Folder of the pyramid's root group."""
+    info: ImageInfo
+    levels: tuple[Level, ...]
+    """Finest first."""
+    version: str
+    """Changes whenever the stored pixels or their description change."""
+
+    @classmethod
+    def open(cls, path: Path, caches: Caches | None = None) -> "Pyramid":
+        """Open a finished pyramid that bigimage wrote. Raises NotFound or DataError."""
+        document = read_json(path / METADATA)
         attributes = document.get("attributes", {})
         if NAMESPACE not in attributes:
             raise DataError(f"{path} is not a pyramid that bigimage wrote; open it with open_image")
         own = attributes[NAMESPACE]
-        self.info: ImageInfo = from_document(own)
-        self.levels: tuple[Level, ...] = tuple(self._level(entry, document, caches) for entry in own["levels"])
-        self.version = hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()[:16]
-
-    @classmethod
-    def open(cls, path: Path, caches: Caches | None = None) -> "Pyramid":
-        """Open a finished pyramid. Raises NotFound or DataError."""
-        return cls(path, read_json(path / METADATA), caches or Caches.of())
-
-    def _level(self, entry: Mapping[str, Any], document: Mapping[str, Any], caches: Caches) -> Level:
-        """One level from its entry in our own namespace and the consolidated array documents."""
-        path = self.path / entry["path"]
-        known = document.get("consolidated_metadata", {}).get("metadata", {})
-
-        def open_array(name: str) -> ShardedArray:
-            key = f"{entry['path']}/{name}"
-            array = known[key] if key in known else read_json(path / name / METADATA)
-            return ShardedArray(
-                path / name, ArraySpec.from_document(array), indexes=caches.indexes, chunks=caches.chunks
-            )
-
-        image = open_array("image")
-        affine = tuple(tuple(float(v) for v in row) for row in entry["affine"])
-        shape = image.spec.shape[-self.info.grid.ndim :]
-        slices = self.info.grid.slices if shape[0] == self.info.grid.shape[0] else None
-        grid = Grid(shape, affine, self.info.grid.frame, slices)
-        return Level(path, grid, image, open_array("valid") if self.info.may_be_invalid else None)
+        info = from_document(own)
+        levels = tuple(_open_level(path, entry, document, info, caches or Caches.of()) for entry in own["levels"])
+        return cls(path, info, levels, version_of(attributes))
 
     @property
     def id(self) -> str:
@@ -203,8 +207,7 @@ class Pyramid:
         chunks = normalize_chunks(blocks, spec.shape, dtype=spec.np_dtype)
         return dask.array.map_blocks(
             _read_block,
-            path=str(step.image.folder),
-            spec=spec,
+            source=step.image,
             dtype=spec.np_dtype,
             chunks=chunks,
             meta=np.empty((0,) * len(spec.shape), dtype=spec.np_dtype),
@@ -269,16 +272,33 @@ class Pyramid:
         return replace(patch, array=array)
 
 
-def _read_block(*, path: str, spec: ArraySpec, block_info: Any = None) -> "NDArray[Any]":
+def _read_block(*, source: StoredArray, block_info: Any = None) -> "NDArray[Any]":
     """One dask block, read where it is computed."""
     location = block_info[None]["array-location"]
-    box = IndexBox(tuple(a for a, _ in location), tuple(b for _, b in location))
-    return ShardedArray(Path(path), spec, indexes=ByteLRU[Any](1 << 20)).read(box)
+    return source.read(IndexBox(tuple(a for a, _ in location), tuple(b for _, b in location)))
 
 
-def open_pyramid(path: Path | str, caches: Caches | None = None) -> Pyramid:
-    """Open a pyramid by its folder. Raises NotFound when there is none."""
-    folder = Path(path)
-    if not (folder / METADATA).exists():
-        raise NotFound(f"{folder} holds no pyramid")
-    return Pyramid.open(folder, caches)
+def version_of(attributes: Mapping[str, Any]) -> str:
+    """Version of an image from its root attributes, which name its source and the time of its ingest."""
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _open_level(
+    path: Path, entry: Mapping[str, Any], document: Mapping[str, Any], info: ImageInfo, caches: Caches
+) -> Level:
+    """One level from its entry in our own namespace and the consolidated array documents."""
+    folder = path / entry["path"]
+    known = document.get("consolidated_metadata", {}).get("metadata", {})
+
+    def open_array(name: str) -> ShardedArray:
+        key = f"{entry['path']}/{name}"
+        array = known[key] if key in known else read_json(folder / name / METADATA)
+        spec = ArraySpec.from_document(array)
+        return ShardedArray(folder / name, spec, indexes=caches.indexes, chunks=caches.chunks)
+
+    image = open_array("image")
+    affine = tuple(tuple(float(v) for v in row) for row in entry["affine"])
+    shape = image.spec.shape[-info.grid.ndim :]
+    slices = info.grid.slices if shape[0] == info.grid.shape[0] else None
+    grid = Grid(shape, affine, info.grid.frame, slices)
+    return Level(grid, image, open_array("valid") if info.may_be_invalid else None)

@@ -4,6 +4,7 @@ A shard is always written whole, by one writer, through a temporary file and a r
 the Z-order curve, so that an aligned block of 2 by 2 chunks is one run of bytes.
 """
 
+import math
 import os
 import struct
 from collections.abc import Sequence
@@ -113,7 +114,11 @@ class ShardedArray:
         self._indexes = indexes if indexes is not None else ByteLRU[Any](0)
         self._chunks = chunks if chunks is not None else ByteLRU[Any](0)
         self._codec = compressor(spec.codec, spec.np_dtype.itemsize)
-        self._index_bytes = int(np.prod(spec.chunks_per_shard)) * 16
+        self._index_bytes = math.prod(spec.chunks_per_shard) * 16
+
+    def __reduce__(self) -> tuple[type["ShardedArray"], tuple[Path, ArraySpec]]:
+        """Travels to other processes without its caches."""
+        return type(self), (self.folder, self.spec)
 
     def read(self, box: IndexBox) -> "NDArray[Any]":
         """Elements of a box over all axes. Raises OutOfBounds, or DataError on a damaged shard."""

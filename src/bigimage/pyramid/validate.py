@@ -10,8 +10,8 @@ from bigimage.errors import BackendError, DataError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.pyramid import geozarr, ome
 from bigimage.pyramid.location import METADATA, read_json
-from bigimage.pyramid.pyramid import Pyramid
-from bigimage.pyramid.shard import PARTIAL, ShardedArray
+from bigimage.pyramid.pyramid import Pyramid, StoredArray
+from bigimage.pyramid.shard import PARTIAL
 
 
 def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
@@ -94,7 +94,7 @@ def _judged_by_conventions(path: Path) -> Iterator[str]:
             yield f"{document}: conventions {', '.join(declared)}: {error}"
 
 
-def _shard(array: ShardedArray, index: tuple[int, ...]) -> list[str]:
+def _shard(array: StoredArray, index: tuple[int, ...]) -> list[str]:
     """Problems of one shard: checksums and decoding of its chunks, each named."""
     spec = array.spec
     start = tuple(i * n for i, n in zip(index, spec.shards, strict=True))
