@@ -1,0 +1,61 @@
+"""`python -m tilesrv` serves a workspace."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from bigimage.errors import BigImageError
+from bigimage.settings import Settings
+from bigimage.workspace import open_workspace
+
+GRACE = 5
+"""Seconds that open connections get when the server stops."""
+KEEP_ALIVE = 30
+"""Seconds that an idle connection stays open: map clients pause between pans."""
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, parsed."""
+    parser = argparse.ArgumentParser(prog="python -m tilesrv", description="Serve a workspace over HTTP.")
+    parser.add_argument("--workspace", type=Path, help="folder of images [BIGIMAGE_WORKSPACE or ./bigimage-workspace]")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on [%(default)s]")
+    parser.add_argument("--workers", type=int, default=1, help="server processes [%(default)s]")
+    parser.add_argument("--access-log", action="store_true", help="print a line for every request; costs speed")
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; 0 when the server ended in order, 1 when it could not start."""
+    arguments = _arguments(given)
+    if arguments.workspace is not None:
+        os.environ["BIGIMAGE_WORKSPACE"] = str(arguments.workspace.resolve())
+    try:
+        open_workspace(settings=Settings.from_env())  # a wrong setting is told here, not by every worker
+    except BigImageError as error:
+        print(f"bigimage: {error}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="bigimage-metrics-") as folder:
+        if arguments.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # workers add their counts up here
+        uvicorn.run(
+            "tilesrv.app:from_env",
+            factory=True,
+            host=arguments.host,
+            port=arguments.port,
+            workers=arguments.workers,
+            access_log=arguments.access_log,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Errors as HTTP answers: one table of classes, looked up by ancestry, told as RFC 9457 problem documents."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bigimage.errors import (
+    BackendError,
+    BigImageError,
+    Cancelled,
+    Conflict,
+    DataError,
+    FrameMismatch,
+    InputError,
+    NotFound,
+    OutOfBounds,
+    Unsupported,
+)
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:bigimage:problem:"
+
+
+class BadRequest(InputError):
+    """A request with one or more things wrong in it, all of them told.
+
+    Parameters
+    ----------
+    problems
+        One sentence for each thing that is wrong.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class TooLarge(InputError):
+    """The work or the body that was asked for exceeds what one request may cost."""
+
+
+class Forbidden(InputError):
+    """The server is not allowed to touch what was named."""
+
+
+class UnsupportedMedia(InputError):
+    """The request's body is of a type that this route does not take."""
+
+
+class Busy(BackendError):
+    """Too much is waiting already; try again in a moment."""
+
+
+class DiskFull(BackendError):
+    """The server has no room left for what was sent."""
+
+
+class ClientGone(BigImageError):
+    """The client went away before its answer was made."""
+
+
+STATUS: dict[type[Exception], tuple[int, str]] = {
+    InputError: (400, "input"),
+    Forbidden: (403, "forbidden"),
+    NotFound: (404, "not-found"),
+    Conflict: (409, "conflict"),
+    TooLarge: (413, "too-large"),
+    UnsupportedMedia: (415, "unsupported-media"),
+    OutOfBounds: (400, "out-of-bounds"),
+    FrameMismatch: (400, "frame-mismatch"),
+    Cancelled: (409, "cancelled"),
+    ClientGone: (499, "client-gone"),  # nobody reads it; the log and the metrics do
+    DataError: (500, "data"),  # a stored image is damaged: the request was fine
+    Unsupported: (501, "unsupported"),
+    BackendError: (503, "backend"),
+    Busy: (503, "busy"),
+    DiskFull: (507, "disk-full"),
+}
+"""HTTP status and problem name of each class of error; a class without a row takes its nearest ancestor's."""
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """HTTP status and problem name of an error; 500 for one that nobody foresaw."""
+    for cls in type(error).__mro__:
+        row = STATUS.get(cls)
+        if row is not None:
+            return row
+    return 500, "unexpected"
+
+
+def document(status: int, name: str | None, detail: str, problems: tuple[str, ...] = ()) -> dict[str, Any]:
+    """RFC 9457 document of a status, a problem name (None: nothing beyond the status) and what happened."""
+    body: dict[str, Any] = {
+        "type": "about:blank" if name is None else URN + name,
+        "title": "Client Closed Request" if status == 499 else HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if problems:
+        body["problems"] = list(problems)
+    return body
+
+
+def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """Answer that carries a problem document."""
+    extra = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(json.dumps(body), status_code=body["status"], media_type=MEDIA_TYPE, headers=extra)
+
+
+async def on_bigimage_error(request: Request, error: Exception) -> Response:
+    """Answer to an error raised on purpose; it does not tell where on the server things lie."""
+    status, name = status_of(error)
+    headers = {"Retry-After": "1"} if isinstance(error, Busy) else None
+    folder = request.app.state.folder
+    problems = tuple(p.replace(folder, "the workspace") for p in getattr(error, "problems", ()))
+    return respond(document(status, name, str(error).replace(folder, "the workspace"), problems), headers)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Answer to what the router refuses: an unknown path, a wrong method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    detail = error.detail if error.detail else HTTPStatus(error.status_code).phrase
+    return respond(document(error.status_code, None, str(detail)), dict(error.headers or {}))
+
+
+async def on_unexpected(_request: Request, _error: Exception) -> Response:
+    """Answer to a fault of the server's own: nothing of the inside shows; the log has the traceback."""
+    return respond(document(500, "unexpected", "the server failed on this request; its log says why"))

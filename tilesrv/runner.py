@@ -1,0 +1,176 @@
+"""Runs one job: `python -m tilesrv.runner WORKSPACE JOB LOCK`. A process of its own, so that it outlives the server.
+
+LOCK is the number of an inherited open file that holds the job's lock. The work is a further process in its own
+group, so that cancelling reaches all of it; it dies with this one.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from tilesrv.jobstore import Job, JobStore, now, take_lock
+
+SLOTS = 2
+"""Jobs that run at the same time in one workspace; the others wait."""
+BEAT = 0.2
+"""Seconds between two looks at what changed."""
+PATIENCE = 15.0
+"""Seconds that cancelled work gets to clean up before it is killed."""
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s?%")
+_PR_SET_PDEATHSIG = 1
+
+
+def run(store: JobStore, job: str) -> Job:
+    """Run a queued job to its end; the record as it was left."""
+    slot = _wait_for_slot(store, job)
+    record = store.read(job)
+    try:
+        if slot is None:
+            record = _over(record, "cancelled", "cancelled before it started")
+        else:
+            with slot:
+                record = replace(record, state="running", started=now(), message="starting")
+                store.write(record)
+                record = _work(store, record)
+    finally:
+        store.discard_upload(record)
+        store.write(record)
+    return record
+
+
+def _over(record: Job, state: str, message: str) -> Job:
+    """A record at its end."""
+    return replace(record, state=state, finished=now(), message=message)
+
+
+def _wait_for_slot(store: JobStore, job: str) -> IO[bytes] | None:
+    """Take one of the workspace's slots; None when the job was cancelled first."""
+    while not store.is_cancelled(job):
+        for number in range(SLOTS):
+            handle = take_lock(store.folder / f"slot-{number}.lock")
+            if handle is not None:
+                return handle
+        time.sleep(BEAT)
+    return None
+
+
+def _die_with_parent() -> None:
+    """In the new process, before it begins: be interrupted when the runner dies, and obey interrupts again.
+
+    Shells start background commands with SIGINT ignored, and children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+@dataclass(slots=True)
+class _Lines:
+    """What the work says while it runs, read from the end of a growing file; carriage returns end lines too."""
+
+    descriptor: int
+    offset: int = 0
+    last: str = ""
+    share: float | None = None
+
+    def read(self) -> None:
+        """Take in what is new. A line may come in two pieces; the later piece then counts as the line."""
+        while data := os.pread(self.descriptor, 65536, self.offset):
+            self.offset += len(data)
+            for line in filter(None, map(str.strip, re.split(r"[\r\n]+", data.decode("utf-8", errors="replace")))):
+                self.last = line[:500]
+                if match := _PERCENT.search(line):
+                    self.share = min(1.0, float(match[1]) / 100)
+
+
+def _work(store: JobStore, record: Job) -> Job:
+    """Start the work, follow it, and tell how it ended."""
+    command = [sys.executable, "-m", "bigimage", "--workspace", str(store.workspace), *record.arguments]
+    # Files, not pipes: nothing blocks when nobody reads, and what was said last survives.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(  # noqa: S603 - an argument list of our own; no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        lines = _Lines(err.fileno())
+        record, cancelled = _follow(store, record, process, lines)
+        out.seek(0)
+        printed = out.read()
+    if process.returncode == 0:
+        return _done(record, printed)
+    if cancelled:
+        return _over(record, "cancelled", "cancelled")
+    return _over(record, "failed", _reason(record, process.returncode, lines))
+
+
+def _follow(store: JobStore, record: Job, process: "subprocess.Popen[bytes]", lines: _Lines) -> tuple[Job, bool]:
+    """Copy progress into the record until the work ends; whether it was cancelled."""
+    deadline: float | None = None
+    while process.poll() is None:
+        time.sleep(BEAT)
+        record = _tell(store, record, lines)
+        if deadline is None and store.is_cancelled(record.id):
+            _signal(process, signal.SIGINT)
+            deadline = time.monotonic() + PATIENCE
+        elif deadline is not None and time.monotonic() > deadline:
+            _signal(process, signal.SIGKILL)
+    lines.read()
+    if deadline is not None:
+        _signal(process, signal.SIGKILL)  # whatever of the group outlived its leader
+    return record, deadline is not None
+
+
+def _tell(store: JobStore, record: Job, lines: _Lines) -> Job:
+    """Write the record when there is news."""
+    lines.read()
+    if (lines.last, lines.share) == (record.message, record.progress) or not lines.last:
+        return record
+    record = replace(record, message=lines.last, progress=lines.share)
+    store.write(record)
+    return record
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Send a signal to the work's whole process group; it is not reaped yet, so the id is still its own."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _reason(record: Job, code: int, lines: _Lines) -> str:
+    """Why the work failed: the last thing it said, without the server's folders."""
+    said = lines.last or f"the command ended with status {code}"
+    if code < 0:
+        said = f"killed by {signal.Signals(-code).name}" + (f" after: {lines.last}" if lines.last else "")
+    return said.replace(f"{record.upload}{os.sep}", "") if record.upload else said
+
+
+def _done(record: Job, printed: bytes) -> Job:
+    """The record of work that succeeded; it printed the ids of the images it made, one on each line."""
+    images = tuple(printed.decode("utf-8", errors="replace").split())
+    return replace(_over(record, "done", "done"), progress=1.0, images=images)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job named on the command line; 0 when it is done."""
+    workspace, job, descriptor = arguments
+    with os.fdopen(int(descriptor), "ab"):
+        return 0 if run(JobStore(Path(workspace)), job).state == "done" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
