@@ -1,0 +1,240 @@
+"""Collects shapes, batch by batch, into the flat arrays of `Prepared`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import shapely
+
+from bigimage.errors import InputError
+from bigimage.rasterize import edges, index
+from bigimage.rasterize.flat import LINE, POLYGON, RUNS, STROKE, Flat, Prepared
+from bigimage.rasterize.parts import Parts, by_kind, offsets
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from bigimage.geometry.grid import Grid
+
+    Geometries = Sequence[shapely.Geometry | None] | NDArray[np.object_]
+    MaskBits = tuple[NDArray[np.bool_], tuple[int, int]]
+
+SLICE = 1 << 20
+"""Vertices taken out of shapely at a time, so that their copies stay small beside the result."""
+
+
+def inverse_transform(grid: "Grid") -> "NDArray[np.float64]":
+    """World → index as two rows (constant, per x, per y), for column and row.
+
+    The operations are those of GDAL (GDALInvGeoTransform), so that results round as its results do. Raises InputError
+    for a volume.
+    """
+    if grid.ndim != 2:
+        raise InputError(f"shapes are burned onto rasters, not onto a volume of shape {grid.shape}: go plane by plane")
+    a, b, c, d, e, f = grid.transform
+    if b == 0 and d == 0:
+        return np.array([[-c / a, 1 / a, 0.0], [-f / e, 0.0, 1 / e]])
+    scale = 1 / (a * e - b * d)
+    column = [(b * f - c * e) * scale, e * scale, -b * scale]
+    row = [(-a * f + c * d) * scale, -d * scale, a * scale]
+    return np.array([column, row])
+
+
+class Builder:
+    """Takes shapes batch by batch, so that the geometries of one batch can be dropped before the next is read."""
+
+    def __init__(self, grid: "Grid") -> None:
+        self._grid = grid
+        self._inverse = inverse_transform(grid)
+        self._xy = np.empty((0, 2), np.float64)
+        self._used = 0
+        self._count = 0
+        self._parts: list[Parts] = []
+        self._pens: list[NDArray[np.float64]] = []
+        self._runs: list[NDArray[np.int64]] = []
+        self._skipped: set[int] = set()
+
+    def add(
+        self,
+        geometries: "Geometries",
+        *,
+        pens: "ArrayLike | None" = None,
+        masks: "Mapping[int, MaskBits] | None" = None,
+    ) -> None:
+        """Add shapes after those already there; parameters as of `prepare`, positions counted within the batch."""
+        array = as_array(geometries)
+        matrices = np.full((len(array), 4), np.nan) if pens is None else self._index_pens(pens, len(array))
+        sizes = shapely.get_num_coordinates(array)
+        self._room(int(sizes.sum()))
+        ends = np.cumsum(sizes)
+        start = 0
+        while start < len(array):
+            before = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + SLICE, side="right")))
+            self._add_slice(array[start:stop], np.arange(start, stop), matrices)
+            start = stop
+        for position, (bits, corner) in (masks or {}).items():
+            self._add_mask(position, bits, corner, len(array))
+        self._count += len(array)
+
+    def _room(self, vertices: int) -> None:
+        """Make room for more vertices."""
+        if not self._used:
+            self._xy = np.empty((max(vertices, len(self._xy)), 2), np.float64)
+        elif self._used + vertices > len(self._xy):
+            larger = max(self._used + vertices, min(2 * len(self._xy), len(self._xy) + 16 * SLICE))
+            self._xy.resize((larger, 2), refcheck=False)  # a realloc, which needs no second copy
+
+    def _index_pens(self, pens: "ArrayLike", count: int) -> "NDArray[np.float64]":
+        """Pens (n, 4) in index coordinates; NaN where there is none."""
+        world = np.asarray(pens, dtype=np.float64)
+        if world.shape != (count, 2, 2):
+            raise InputError(f"pens have shape {world.shape}; {count} shapes need ({count}, 2, 2)")
+        matrices = np.einsum("ij,njk->nik", self._inverse[:, 1:], world).reshape(-1, 4)
+        with np.errstate(invalid="ignore"):
+            area = np.abs(matrices[:, 0] * matrices[:, 3] - matrices[:, 1] * matrices[:, 2])
+            drawn = np.isfinite(matrices).all(axis=1) & (area > 1e-12) & (np.abs(matrices) < edges.REACH).all(axis=1)
+        return np.where(drawn[:, None], matrices, np.nan)
+
+    def _add_slice(
+        self, array: "NDArray[np.object_]", source: "NDArray[np.int64]", pens: "NDArray[np.float64]"
+    ) -> None:
+        """Add some of the shapes of a batch; `source` are their positions in it."""
+        for parts in by_kind(array, source, np.isfinite(pens[source, 0])):
+            backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
+            parts = replace(parts, xy=edges.to_index(parts.xy, self._inverse), source=parts.source + self._count)
+            bad = parts.not_finite() if len(parts.xy) and not np.isfinite(parts.xy.sum()) else None
+            if bad is not None and bad.any():
+                self._skipped.update(parts.source[bad].tolist())
+                backwards = None if backwards is None else backwards[np.repeat(~bad, np.diff(parts.first))]
+                parts = parts.select(~bad)
+            parts = parts.within_reach()
+            if backwards is None:
+                backwards = np.full(len(parts.rings) - 1, parts.kind == LINE)
+            self._store(self._inked(parts, pens), backwards)
+
+    def _inked(self, parts: Parts, pens: "NDArray[np.float64]") -> Parts:
+        """Boxes of parts; strokes with their pens kept, and `detail` pointing there."""
+        box = edges.part_boxes(parts.xy, parts.rings, parts.first)
+        if parts.kind != STROKE:
+            return replace(parts, box=box)
+        chosen = pens[parts.detail]
+        reach = np.ceil(np.hypot(chosen[:, [2, 0]], chosen[:, [3, 1]])).astype(np.int64)
+        first = sum(map(len, self._pens))
+        self._pens.append(chosen)
+        detail = np.arange(first, first + len(chosen))
+        return replace(parts, box=box + reach[:, [0, 0, 1, 1]] * np.array([-1, 1, -1, 1]), detail=detail)
+
+    def _store(self, parts: Parts, backwards: "NDArray[np.bool_]") -> None:
+        """Keep what can touch the grid."""
+        rows, columns = self._grid.shape
+        box = np.clip(parts.box, 0, np.array([rows, rows, columns, columns]))
+        keep = (box[:, 1] > box[:, 0]) & (box[:, 3] > box[:, 2])
+        self._room(len(parts.xy))
+        ring_keep = np.repeat(keep, np.diff(parts.first))
+        self._used = edges.store(parts.xy, parts.rings, backwards, ring_keep, self._xy, self._used)
+        self._parts.append(
+            replace(
+                parts,
+                xy=np.empty((0, 2)),
+                rings=offsets(np.diff(parts.rings)[ring_keep]),
+                first=offsets(np.diff(parts.first)[keep]),
+                source=parts.source[keep].astype(np.int32),
+                detail=parts.detail[keep].astype(np.int32),
+                box=box[keep],
+            )
+        )
+
+    def _add_mask(self, position: int, bits: "NDArray[np.bool_]", corner: tuple[int, int], batch: int) -> None:
+        """Add a shape that is pixels of the grid."""
+        if not 0 <= position < batch:
+            raise InputError(f"a mask is given for shape {position}, but there are {batch}")
+        if bits.ndim != 2:
+            raise InputError(f"the mask of shape {position} has {bits.ndim} dimensions, not 2")
+        runs = runs_of(bits, corner, self._grid.shape)
+        if not len(runs):
+            return
+        none = np.zeros(1, np.int64)
+        parts = Parts(
+            kind=RUNS,
+            xy=np.empty((0, 2)),
+            rings=none,
+            first=np.zeros(2, np.int64),
+            source=np.array([self._count + position]),
+            detail=np.array([len(self._runs)]),
+            box=np.array([[runs[0, 0], runs[-1, 0] + 1, runs[:, 1].min(), runs[:, 2].max()]]),
+        )
+        self._runs.append(runs)
+        self._parts.append(parts)
+
+    def finish(self, *, order: "ArrayLike | None" = None) -> Prepared:
+        """The shapes, ready to burn; `order` as of `prepare`, over all batches."""
+        self._xy.resize((self._used, 2), refcheck=False)
+        flat = self._flat()
+        if self._skipped:
+            flat.box[np.isin(flat.source, list(self._skipped))] = 0  # meets no window
+        keys, cells = index.build(flat.box, flat.extent)
+        rank = _rank(flat.source, order, self._count)
+        return Prepared(self._grid, self._count, flat, keys, cells, rank, tuple(sorted(self._skipped)))
+
+    def _flat(self) -> Flat:
+        """All parts in one set of arrays."""
+        groups = self._parts
+        rings = offsets(_joined([np.diff(g.rings) for g in groups], np.int64))
+        pieces = edges.piece_offsets(rings)
+        kinds, sizes = np.array([g.kind for g in groups], np.uint8), np.array([len(g.source) for g in groups], np.int64)
+        return Flat(
+            xy=self._xy,
+            rings=rings,
+            pieces=pieces,
+            piece_box=edges.piece_boxes(self._xy, rings, pieces),
+            kind=np.repeat(kinds, sizes),
+            source=_joined([g.source for g in groups], np.int32),
+            first=offsets(_joined([np.diff(g.first) for g in groups], np.int64)),
+            detail=_joined([g.detail for g in groups], np.int32),
+            box=_joined([g.box for g in groups], np.int64, 4),
+            pens=_joined(self._pens, np.float64, 4),
+            runs=_joined(self._runs, np.int64, 3),
+            run_first=offsets(np.array([len(r) for r in self._runs], np.int64)),
+            extent=np.array(self._grid.shape, np.int64),
+        )
+
+
+def as_array(geometries: "Geometries") -> "NDArray[np.object_]":
+    """One-dimensional object array of geometries."""
+    if isinstance(geometries, np.ndarray) and geometries.ndim == 1:
+        return geometries
+    array = np.empty(len(geometries), object)
+    array[:] = list(geometries)
+    return array
+
+
+def runs_of(bits: "NDArray[np.bool_]", corner: tuple[int, int], shape: tuple[int, ...]) -> "NDArray[np.int64]":
+    """Runs (row, column start, column stop) of set bits whose first is the pixel `corner`, cut to a grid's shape."""
+    padded = np.zeros((bits.shape[0], bits.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = bits
+    change = np.diff(padded, axis=1)
+    row, start = np.nonzero(change == 1)
+    _, stop = np.nonzero(change == -1)
+    runs = np.stack([row + corner[0], start + corner[1], stop + corner[1]], axis=1)
+    runs[:, 1:] = np.clip(runs[:, 1:], 0, shape[1])
+    return runs[(runs[:, 0] >= 0) & (runs[:, 0] < shape[0]) & (runs[:, 2] > runs[:, 1])].astype(np.int64)
+
+
+def _joined(arrays: "list[NDArray[np.generic]]", dtype: type, width: int = 0) -> "NDArray[np.generic]":
+    """Arrays end to end, also when there are none."""
+    none = np.empty((0, width) if width else 0, dtype)
+    return np.concatenate([none, *arrays], dtype=dtype, casting="same_kind")
+
+
+def _rank(source: "NDArray[np.int32]", order: "ArrayLike | None", count: int) -> "NDArray[np.int64] | None":
+    """Place of each part in the burn order, or None when the parts already lie in it."""
+    if order is None:
+        return None if (np.diff(source) >= 0).all() else source.astype(np.int64)
+    keys = np.asarray(order)
+    if keys.shape != (count,):
+        raise InputError(f"order has shape {keys.shape}; {count} shapes need ({count},)")
+    place = np.empty(count, np.int64)
+    place[np.argsort(keys, kind="stable")] = np.arange(count)
+    return place[source]

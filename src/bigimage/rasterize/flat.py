@@ -1,0 +1,100 @@
+"""The flat arrays that the kernels read: every part of every shape, in index coordinates, in plain arrays.
+
+A *part* is what the rule fills on its own: one polygon with its holes, one line, one point, one mask. A shape of
+several parts paints their union.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bigimage.rasterize.index import query
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bigimage.geometry.box import IndexBox
+    from bigimage.geometry.grid import Grid
+
+POLYGON, LINE, POINT, STROKE, RUNS = range(5)
+"""Kinds of part: filled rings; a line one pixel wide; a pixel; a line or point drawn with a pen; runs of a mask."""
+
+PIECE = 64
+"""Edges of a long ring that share one bounding box."""
+LONG_RING = 192
+"""Edges from which a ring is cut into pieces; below it, looking at every edge is cheaper."""
+
+
+class Flat(NamedTuple):
+    """Parts of shapes in index coordinates. Boxes are (row start, row stop, column start, column stop), half open.
+
+    Boxes hold every pixel that the part can touch and one more on each side, so no rounding inside a kernel ever
+    leaves them.
+    """
+
+    xy: "NDArray[np.float64]"
+    """(vertices, 2) as (column, row). Rings are closed and run clockwise in the world; lines run backwards."""
+    rings: "NDArray[np.int64]"
+    """(rings + 1,) first vertex of each ring, line or point."""
+    pieces: "NDArray[np.int64]"
+    """(rings + 1,) first piece of each ring; none for short ones."""
+    piece_box: "NDArray[np.int64]"
+    """(pieces, 4) box of each run of `PIECE` edges."""
+    kind: "NDArray[np.uint8]"
+    """(parts,)"""
+    source: "NDArray[np.int32]"
+    """(parts,) position of the shape in the caller's order."""
+    first: "NDArray[np.int64]"
+    """(parts + 1,) first ring of each part."""
+    detail: "NDArray[np.int32]"
+    """(parts,) row of `pens` for a stroke, of `run_first` for a mask, else -1."""
+    box: "NDArray[np.int64]"
+    """(parts, 4)"""
+    pens: "NDArray[np.float64]"
+    """(pens, 4) rows of the 2×2 matrix that takes the unit disc to the pen, in index coordinates (x, y)."""
+    runs: "NDArray[np.int64]"
+    """(runs, 3) row, column start, column stop, sorted by row within a mask."""
+    run_first: "NDArray[np.int64]"
+    """(masks + 1,) first run of each mask."""
+    extent: "NDArray[np.int64]"
+    """(2,) rows and columns of the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Shapes in the index coordinates of one grid, with a spatial index; holds no pixels, and threads can share it."""
+
+    grid: "Grid"
+    count: int
+    """Number of shapes that were given; `burn` takes one value for each."""
+    flat: Flat
+    keys: "NDArray[np.int64]"
+    """Sorted keys of the spatial index."""
+    cells: "NDArray[np.int64]"
+    """Parts in the order of `keys`."""
+    rank: "NDArray[np.int64] | None"
+    """Place of each part in the burn order; None when parts are stored in that order."""
+    skipped: tuple[int, ...]
+    """Positions of shapes that have no finite place on this grid (NaN, infinity); they paint nothing."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held."""
+        arrays = (*self.flat, self.keys, self.cells)
+        return sum(a.nbytes for a in arrays) + (0 if self.rank is None else self.rank.nbytes)
+
+    def parts_in(self, box: "IndexBox") -> "NDArray[np.int64]":
+        """Parts that may touch a box of the grid, in burn order."""
+        found = query(self.keys, self.cells, self.flat.box, window_of(box))
+        found.sort()
+        return found if self.rank is None else found[np.argsort(self.rank[found], kind="stable")]
+
+    def shapes_in(self, box: "IndexBox") -> "NDArray[np.int32]":
+        """Positions of the shapes that may touch a box of the grid, ascending; the test is by bounding box."""
+        return np.unique(self.flat.source[query(self.keys, self.cells, self.flat.box, window_of(box))])
+
+
+def window_of(box: "IndexBox") -> tuple[int, int, int, int]:
+    """(row start, row stop, column start, column stop) of a raster's box."""
+    return box.start[0], box.stop[0], box.start[1], box.stop[1]

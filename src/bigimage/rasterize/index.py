@@ -1,0 +1,80 @@
+"""A packed spatial index: which parts meet a window, from one sorted array of keys.
+
+Each part lies in one cell of a pyramid of square cells: on the level whose cells are at least as large as the part, at
+the cell of its lowest corner. So it reaches no further than the next cell, a query looks at the cells of the window
+and one before, and nothing is stored twice. Keys are (level, cell row, cell column), so the cells of a row of cells
+are one range of the sorted keys.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigimage.rasterize.jit import kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST = 6
+"""Base-2 logarithm of the smallest cell."""
+BITS = 26
+"""Bits for a cell's row and for its column; larger grids get larger smallest cells."""
+
+
+@kernel
+def cell_keys(box: "NDArray[np.int64]", smallest: int) -> "NDArray[np.int64]":
+    """Key of each part; boxes (row start, row stop, column start, column stop) must be at or above 0."""
+    out = np.empty(box.shape[0], np.int64)
+    for p in range(out.size):
+        size = max(box[p, 1] - box[p, 0], box[p, 3] - box[p, 2])
+        level = smallest
+        while size > 1 << level:
+            level += 1
+        out[p] = (level << 2 * BITS) | ((box[p, 0] >> level) << BITS) | (box[p, 2] >> level)
+    return out
+
+
+def build(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Sorted keys of parts, and the parts in that order; within a cell they keep their order."""
+    smallest = max(SMALLEST, int(extent.max()).bit_length() - BITS + 1)
+    keys = cell_keys(box, smallest)
+    order = np.argsort(keys, kind="stable")
+    return keys[order], order
+
+
+@kernel
+def _append(found: "NDArray[np.int64]", n: int, value: int) -> "NDArray[np.int64]":
+    if n == found.size:
+        larger = np.empty(2 * n, np.int64)
+        larger[:n] = found
+        found = larger
+    found[n] = value
+    return found
+
+
+@kernel
+def query(
+    keys: "NDArray[np.int64]",
+    order: "NDArray[np.int64]",
+    box: "NDArray[np.int64]",
+    window: "tuple[int, int, int, int]",
+) -> "NDArray[np.int64]":
+    """Parts whose box meets the window, in no particular order."""
+    y0, y1, x0, x1 = window
+    found, n = np.empty(256, np.int64), 0
+    at = 0
+    while at < keys.size:
+        level = keys[at] >> 2 * BITS
+        stop = np.searchsorted(keys, (level + 1) << 2 * BITS)
+        first_column, last_column = max((x0 >> level) - 1, 0), (x1 - 1) >> level
+        for row in range(max((y0 >> level) - 1, 0), ((y1 - 1) >> level) + 1):
+            base = (level << 2 * BITS) | (row << BITS)
+            i = at + np.searchsorted(keys[at:stop], base | first_column)
+            end = at + np.searchsorted(keys[at:stop], (base | last_column) + 1)
+            for k in range(i, end):
+                p = order[k]
+                if box[p, 0] < y1 and box[p, 1] > y0 and box[p, 2] < x1 and box[p, 3] > x0:
+                    found = _append(found, n, p)
+                    n += 1
+        at = stop
+    return found[:n]

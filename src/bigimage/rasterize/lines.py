@@ -1,0 +1,280 @@
+"""Kernels for lines one pixel wide, and for every pixel that an edge touches.
+
+Both follow GDAL step by step, because the pixels are defined by its steps: Bresenham between the pixels of the
+vertices, last vertex first; for the touched pixels a walk in floating point from the left end.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from bigimage.rasterize.jit import kernel
+
+from bigimage.rasterize.flat import PIECE, Flat
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EXACT_STEPS = 2**30
+"""Pixels along a line up to which Bresenham's products fit 64 bits; longer ones step in floating point."""
+LONG_WALK = 2**18
+"""Rows or columns beyond which an edge is walked cell by cell, so that a window never waits for a whole continent."""
+ALIGNED = 1e-4
+"""Pixels within which GDAL takes an axis-parallel edge to lie on the border between pixels, touching neither side."""
+STRAIGHT = 0.01
+"""Pixels of lean below which GDAL walks an edge as axis-parallel."""
+LEAST_STEP = 1e-9
+"""Pixels that GDAL's walk moves at least, to leave the border it stands on."""
+
+
+@kernel
+def _put(spans: "NDArray[np.int32]", n: int, row: int, column: int) -> "tuple[NDArray[np.int32], int]":
+    """Append one pixel, or lengthen the last run by it."""
+    if n and spans[n - 1, 0] == row:
+        if spans[n - 1, 2] == column:
+            spans[n - 1, 2] = column + 1
+            return spans, n
+        if spans[n - 1, 1] == column + 1:
+            spans[n - 1, 1] = column
+            return spans, n
+        if spans[n - 1, 1] <= column < spans[n - 1, 2]:
+            return spans, n
+    if n == spans.shape[0]:
+        larger = np.empty((2 * n + 64, 3), np.int32)
+        larger[:n] = spans[:n]
+        spans = larger
+    spans[n, 0], spans[n, 1], spans[n, 2] = row, column, column + 1
+    return spans, n + 1
+
+
+@kernel
+def _minor(k: int, major: int, minor: int) -> int:
+    """Steps along the minor axis after k steps along the major one: Bresenham's error sum, solved."""
+    if major < EXACT_STEPS:
+        return (2 * minor * k + major - 1) // (2 * major)
+    return int(math.ceil(minor * (k / major) - 0.5))
+
+
+@kernel
+def _step_range(start: int, sign: int, count: int, low: int, high: int) -> "tuple[int, int]":
+    """Values k of 0…count with low ≤ start + sign·k < high, as a half-open range."""
+    if sign > 0:
+        return max(0, low - start), min(count + 1, high - start)
+    return max(0, start - high + 1), min(count + 1, start - low + 1)
+
+
+@kernel
+def thin_line(
+    xy: "NDArray[np.float64]",
+    a: int,
+    b: int,
+    window: "tuple[int, int, int, int]",
+    spans: "NDArray[np.int32]",
+) -> "tuple[int, NDArray[np.int32]]":
+    """Runs of a line one pixel wide through the pixels of vertices a…b-1; of a single vertex, its pixel."""
+    y0, y1, x0, x1 = window
+    n = 0
+    for i in range(a, max(b - 1, a + 1)):
+        j = min(i + 1, b - 1)
+        sx, sy = int(math.floor(xy[i, 0])), int(math.floor(xy[i, 1]))
+        dx, dy = int(math.floor(xy[j, 0])) - sx, int(math.floor(xy[j, 1])) - sy
+        ux, uy = (1 if dx >= 0 else -1), (1 if dy >= 0 else -1)
+        dx, dy = abs(dx), abs(dy)
+        if dx >= dy:
+            first, stop = _step_range(sx, ux, dx, x0, x1)
+        else:
+            first, stop = _step_range(sy, uy, dy, y0, y1)
+        for k in range(first, stop):
+            if dx >= dy:
+                column, row = sx + ux * k, sy + uy * (_minor(k, dx, dy) if dx else 0)
+            else:
+                column, row = sx + ux * _minor(k, dy, dx), sy + uy * k
+            if y0 <= row < y1 and x0 <= column < x1:
+                spans, n = _put(spans, n, row - y0, column - x0)
+    return n, spans
+
+
+@kernel
+def _clip(
+    edge: "tuple[float, float, float, float]", slope: float, rect: "tuple[int, int, int, int]"
+) -> "tuple[float, float, float]":
+    """Start (x, y) and end x of a rising-x edge cut to a rectangle the way GDAL cuts it."""
+    x, y, x_end, y_end = edge
+    top, bottom, left, right = rect
+    if x_end > right:
+        y_end -= (x_end - right) * slope
+        x_end = float(right)
+    if x < left:
+        y += (left - x) * slope
+        x = float(left)
+    if y_end > y:
+        if y < top:
+            x += (top - y) / slope
+            y = float(top)
+        if y_end >= bottom:
+            # GDAL lengthens where it means to shorten; rows outside are dropped, so only the bound matters
+            x_end = min(x_end + (y_end - bottom) / slope, float(right))
+    else:
+        if y >= bottom:
+            x += (bottom - y) / slope
+            y = float(bottom)
+        if y_end < top:
+            x_end -= (y_end - top) / slope
+    return x, y, x_end
+
+
+@kernel
+def _walk(
+    edge: "tuple[float, float, float, float]",
+    rect: "tuple[int, int, int, int]",
+    window: "tuple[int, int, int, int]",
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Pixels of the window within `rect` that a leaning edge passes, from left to right."""
+    slope = (edge[3] - edge[1]) / (edge[2] - edge[0])
+    x, y, x_end = _clip(edge, slope, rect)
+    y0, y1, x0, x1 = max(window[0], rect[0]), min(window[1], rect[1]), max(window[2], rect[2]), min(window[3], rect[3])
+    while rect[2] <= x < x_end and x < x1 and not (slope > 0 and y >= y1) and not (slope < 0 and y < y0 - 1):
+        column, row = math.floor(x), math.floor(y)
+        if x0 <= column and y0 <= row < y1:
+            spans, n = _put(spans, n, int(row) - window[0], int(column) - window[2])
+        step_x = math.floor(x + 1.0) - x
+        step_y = step_x * slope
+        if math.floor(y + step_y) != row:
+            step_y = min(row - y, -LEAST_STEP) if slope < 0 else max(row + 1 - y, LEAST_STEP)
+            step_x = step_y / slope
+        if x + step_x == x and y + step_y == y:
+            # so far from index 0 that the least step is lost to rounding: leave the column instead
+            step_x = math.floor(x + 1.0) - x
+            step_y = step_x * slope
+        x += step_x
+        y += step_y
+    return spans, n
+
+
+@kernel
+def _walk_far(
+    edge: "tuple[float, float, float, float]",
+    extent: "NDArray[np.int64]",
+    window: "tuple[int, int, int, int]",
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """`_walk` over a short edge at once, over a long one in the fixed cells that the window meets."""
+    whole = (0, extent[0], 0, extent[1])
+    if edge[2] - edge[0] <= LONG_WALK and abs(edge[3] - edge[1]) <= LONG_WALK:
+        return _walk(edge, whole, window, spans, n)
+    for r in range(window[0] // LONG_WALK, (window[1] - 1) // LONG_WALK + 1):
+        for c in range(window[2] // LONG_WALK, (window[3] - 1) // LONG_WALK + 1):
+            top, left = r * LONG_WALK, c * LONG_WALK
+            rect = (top, min(top + LONG_WALK, whole[1]), left, min(left + LONG_WALK, whole[3]))
+            spans, n = _walk(edge, rect, window, spans, n)
+    return spans, n
+
+
+@kernel
+def _upright(
+    edge: "tuple[float, float, float, float]",
+    window: "tuple[int, int, int, int]",
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Pixels of an edge within one column."""
+    y0, y1, x0, x1 = window
+    column = math.floor(edge[2])
+    if not x0 <= column < x1:
+        return spans, n
+    low, high = min(edge[1], edge[3]), max(edge[1], edge[3])
+    first = int(max(math.floor(low), float(y0)))
+    last = int(min(math.floor(high - ALIGNED), float(y1 - 1)))
+    for row in range(first, last + 1):
+        spans, n = _put(spans, n, row - y0, int(column) - x0)
+    return spans, n
+
+
+@kernel
+def _level(
+    edge: "tuple[float, float, float, float]",
+    window: "tuple[int, int, int, int]",
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Pixels of an edge within one row."""
+    y0, y1, x0, x1 = window
+    row = math.floor(edge[1])
+    if not y0 <= row < y1:
+        return spans, n
+    first = int(max(math.floor(edge[0]), float(x0)))
+    last = int(min(math.floor(edge[2] - ALIGNED), float(x1 - 1)))
+    for column in range(first, last + 1):
+        spans, n = _put(spans, n, int(row) - y0, column - x0)
+    return spans, n
+
+
+@kernel
+def _aligned(a: float, b: float) -> bool:
+    """Whether both numbers lie on a border between pixels."""
+    return abs(a - math.floor(a + 0.5)) < ALIGNED and abs(b - math.floor(b + 0.5)) < ALIGNED
+
+
+@kernel
+def _touch_edge(
+    edge: "tuple[float, float, float, float]",
+    extent: "NDArray[np.int64]",
+    window: "tuple[int, int, int, int]",
+    is_ring: bool,
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Pixels of the window that one edge touches; an edge of a ring along a border between pixels touches none."""
+    xa, ya, xb, yb = edge
+    y0, y1, x0, x1 = window
+    # a pixel of slack, because the walk may overshoot by its least step
+    if max(xa, xb) < x0 - 1 or max(ya, yb) < y0 - 1 or min(xa, xb) > x1 + 1 or min(ya, yb) > y1 + 1:
+        return spans, n
+    if (xa < 0 and xb < 0) or (ya < 0 and yb < 0) or (xa > extent[1] and xb > extent[1]):
+        return spans, n
+    if ya > extent[0] and yb > extent[0]:
+        return spans, n
+    if xa > xb:
+        xa, ya, xb, yb = xb, yb, xa, ya
+    ordered = (xa, ya, xb, yb)
+    if math.floor(xa) == math.floor(xb) or xb - xa < STRAIGHT:
+        if is_ring and _aligned(xa, xb):
+            return spans, n
+        return _upright(ordered, window, spans, n)
+    if math.floor(ya) == math.floor(yb) or abs(ya - yb) < STRAIGHT:
+        if is_ring and _aligned(ya, yb):
+            return spans, n
+        return _level(ordered, window, spans, n)
+    return _walk_far(ordered, extent, window, spans, n)
+
+
+@kernel
+def touch_part(
+    flat: Flat,
+    part: int,
+    window: "tuple[int, int, int, int]",
+    is_ring: bool,
+    spans: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[int, NDArray[np.int32]]":
+    """Append the runs of every pixel of the window that the edges of a part touch."""
+    y0, y1, x0, x1 = window
+    for r in range(flat.first[part], flat.first[part + 1]):
+        pieces = flat.pieces[r + 1] - flat.pieces[r]
+        a, last = flat.rings[r], flat.rings[r + 1] - 1
+        step = PIECE if pieces else last - a
+        for c in range(max(pieces, 1)):
+            b = min(a + step, last)
+            if pieces:
+                box = flat.piece_box[flat.pieces[r] + c]
+                if box[0] >= y1 or box[1] <= y0 or box[2] >= x1 or box[3] <= x0:
+                    a = b
+                    continue
+            for i in range(a, b):
+                edge = (flat.xy[i, 0], flat.xy[i, 1], flat.xy[i + 1, 0], flat.xy[i + 1, 1])
+                spans, n = _touch_edge(edge, flat.extent, window, is_ring, spans, n)
+            a = b
+    return n, spans
