@@ -51,7 +51,8 @@ class _Check:
     resampled: dict[Path, None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     names_crs: bool = False
-    budget: int = LARGEST
+    budget: int = field(default_factory=lambda: LARGEST)
+    """Bytes of XML that may still be read."""
     known: dict[Path, tuple[Path, str] | None] = field(default_factory=dict)
     """Real path and driver of each member looked at so far; None where there is a problem with it."""
 
