@@ -32,6 +32,14 @@ class OpenOptions:
     """What the values are; None leaves it to the file: labels where it has a palette, else an image."""
     roots: tuple[Path, ...] | None = None
     """Folders from which a file may pull in others, besides its own folder."""
+    strict: bool = False
+    """Refuse a scan with gaps, duplicates, a tilted gantry or anything else amiss, instead of saying so."""
+    regularize: bool = False
+    """Resample uneven or tilted slices of a scan to a regular grid; without it, every slice keeps its place."""
+    physical: bool = False
+    """Convert a scan to float32 in its modality's units, instead of keeping stored values with their slopes."""
+    deidentify: str | None = None
+    """Secret from which replaced identifiers of patients are made, always the same ones; None keeps identities."""
 
 
 class Source(Protocol):
