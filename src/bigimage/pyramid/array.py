@@ -42,7 +42,7 @@ class _Zstd:
         context = getattr(self._local, "encoder", None)
         if context is None:
             parameters = zstandard.ZstdCompressionParameters.from_level(
-                1, strategy=zstandard.STRATEGY_FAST, window_log=18, hash_log=13, min_match=7, target_length=0
+                1, strategy=zstandard.STRATEGY_FAST, window_log=18, hash_log=12, min_match=7, target_length=0
             )
             context = self._local.encoder = zstandard.ZstdCompressor(compression_params=parameters)
         return context.compress(buffer)

@@ -6,9 +6,10 @@ pixels never take part; a coarse pixel is valid when any pixel below it is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from bigimage.errors import Unsupported
@@ -16,101 +17,15 @@ from bigimage.errors import Unsupported
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-JIT: Any = {"nogil": True, "cache": True, "error_model": "numpy"}
 
+@cache
+def _kernels() -> Any:
+    """The compiled loops.
 
-@numba.njit(**JIT)
-def _mean2(a: Any, out: Any) -> None:
-    """(c, y, x) integers of at most 16 bits, all valid → half size, rounded half up; whole 2 by 2 blocks only."""
-    for c in range(out.shape[0]):
-        for i in range(a.shape[1] // 2):
-            top, bottom, row = a[c, 2 * i], a[c, 2 * i + 1], out[c, i]
-            for j in range(a.shape[2] // 2):
-                total = (
-                    np.int32(top[2 * j])
-                    + np.int32(top[2 * j + 1])
-                    + np.int32(bottom[2 * j])
-                    + np.int32(bottom[2 * j + 1])
-                )
-                row[j] = (total + 2) >> 2
-
-
-@numba.njit(**JIT)
-def _mode(a: Any, valid: Any, factors: Any, fill: Any, out: Any) -> None:
-    """(c, z, y, x) → most frequent value of each block of `factors`; the smallest one where counts tie."""
-    values = np.empty(factors[0] * factors[1] * factors[2], dtype=a.dtype)
-    for c in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            for i in range(out.shape[2]):
-                for j in range(out.shape[3]):
-                    n = 0
-                    for z in range(factors[0] * k, min(factors[0] * (k + 1), a.shape[1])):
-                        for y in range(factors[1] * i, min(factors[1] * (i + 1), a.shape[2])):
-                            for x in range(factors[2] * j, min(factors[2] * (j + 1), a.shape[3])):
-                                if valid[z, y, x]:
-                                    values[n] = a[c, z, y, x]
-                                    n += 1
-                    best, best_count = fill, 0
-                    same = True
-                    for p in range(1, n):
-                        same = same and values[p] == values[0]
-                    if same and n > 0:
-                        out[c, k, i, j] = values[0]
-                        continue
-                    for p in range(n):
-                        count = 0
-                        for q in range(n):
-                            if values[q] == values[p]:
-                                count += 1
-                        if count > best_count or (count == best_count and values[p] < best):
-                            best, best_count = values[p], count
-                    out[c, k, i, j] = best
-
-
-@numba.njit(**JIT)
-def _mean_blocks(
-    a: Any, valid: Any, factors: Any, fill: Any, nodata: Any, has_nodata: Any, out: Any, as_integer: Any
-) -> None:
-    """(c, z, y, x) → mean of each block of `factors`, summed in float64, integers rounded half up.
-
-    Values that are the band's nodata or NaN count as missing. A mean that happens to equal nodata moves to a
-    neighbouring value, so that it is not read as missing.
+    numba takes longer to import than the first shards take to read and compress: the first reduction loads it, while
+    other threads go on.
     """
-    for c in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            for i in range(out.shape[2]):
-                for j in range(out.shape[3]):
-                    total, count = 0.0, 0
-                    for z in range(factors[0] * k, min(factors[0] * (k + 1), a.shape[1])):
-                        for y in range(factors[1] * i, min(factors[1] * (i + 1), a.shape[2])):
-                            for x in range(factors[2] * j, min(factors[2] * (j + 1), a.shape[3])):
-                                value = a[c, z, y, x]
-                                if valid[z, y, x] and value == value and not (has_nodata[c] and value == nodata[c]):
-                                    total += np.float64(value)
-                                    count += 1
-                    if count == 0:
-                        out[c, k, i, j] = fill[c]
-                    elif as_integer:
-                        mean = np.floor(total / count + 0.5)
-                        if has_nodata[c] and mean == np.float64(nodata[c]):
-                            mean += 1.0 if total / count >= mean or mean <= 0 else -1.0
-                        out[c, k, i, j] = a.dtype.type(mean)
-                    else:
-                        out[c, k, i, j] = a.dtype.type(total / count)
-
-
-@numba.njit(**JIT)
-def _any_blocks(valid: Any, factors: Any, out: Any) -> None:
-    """(z, y, x) bool → whether any pixel of each block of `factors` is true."""
-    for k in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                found = False
-                for z in range(factors[0] * k, min(factors[0] * (k + 1), valid.shape[0])):
-                    for y in range(factors[1] * i, min(factors[1] * (i + 1), valid.shape[1])):
-                        for x in range(factors[2] * j, min(factors[2] * (j + 1), valid.shape[2])):
-                            found = found or valid[z, y, x]
-                out[k, i, j] = found
+    return import_module("bigimage.pyramid.kernels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +46,7 @@ def reduce_valid(valid: "NDArray[np.bool_]", factors: Sequence[int]) -> "NDArray
     steps = (1,) * (3 - valid.ndim) + tuple(factors)
     source = valid.reshape((1,) * (3 - valid.ndim) + valid.shape)
     out = np.empty(_coarse(source.shape, steps), dtype=np.bool_)
-    _any_blocks(source, steps, out)
+    _kernels().any_blocks(source, steps, out)
     return out.reshape(out.shape[3 - valid.ndim :])
 
 
@@ -149,7 +64,9 @@ def reduce_mean(
     source, mask, steps, out = _as_volume(array, valid, factors)
     nodata = np.array([0 if v is None or v != v else v for v in missing.nodata], dtype=dtype)
     has_nodata = np.array([v is not None and v == v for v in missing.nodata])
-    _mean_blocks(source, mask, steps, np.array(missing.fill, dtype=dtype), nodata, has_nodata, out, dtype.kind in "iu")
+    _kernels().mean_blocks(
+        source, mask, steps, np.array(missing.fill, dtype=dtype), nodata, has_nodata, out, dtype.kind in "iu"
+    )
     return out.reshape(array.shape[0], *out.shape[5 - array.ndim :])
 
 
@@ -161,7 +78,7 @@ def reduce_mode(
     Values of the result are always values of the input, or the fill where nothing is valid.
     """
     source, mask, steps, out = _as_volume(array, valid, factors)
-    _mode(source, mask, steps, array.dtype.type(missing.fill[0]), out)
+    _kernels().mode(source, mask, steps, array.dtype.type(missing.fill[0]), out)
     return out.reshape(array.shape[0], *out.shape[5 - array.ndim :])
 
 
@@ -186,7 +103,7 @@ def _reduce_mean2(array: "NDArray[Any]") -> "NDArray[Any]":
     """Fast path of `reduce_mean`: the whole blocks in one kernel, the odd edges in numpy."""
     bands, rows, columns = array.shape
     out = np.empty((bands, -(-rows // 2), -(-columns // 2)), dtype=array.dtype)
-    _mean2(array, out)
+    _kernels().mean2(array, out)
     half_rows, half_columns = rows // 2, columns // 2
     if columns % 2:
         edge = array[:, : 2 * half_rows, -1].astype(np.int32)

@@ -13,15 +13,16 @@ NAMESPACE = "bigimage"
 """Our own key among a root group's attributes."""
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write JSON through a temporary file and a rename. Raises BackendError."""
+def write_json(path: Path, document: Mapping[str, Any], *, sync: bool = False) -> None:
+    """Write JSON through a temporary file and a rename; with `sync`, onto the disk itself. Raises BackendError."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as file:
             json.dump(document, file, separators=(",", ":"), allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -60,4 +60,4 @@ def write_documents(root: Path, plan: PyramidPlan, info: ImageInfo) -> None:
         **geozarr.root_attributes(grids, method=method),
         NAMESPACE: own,
     }
-    write_json(root / METADATA, group_document(root_attributes, consolidated))
+    write_json(root / METADATA, group_document(root_attributes, consolidated), sync=True)

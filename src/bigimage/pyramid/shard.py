@@ -29,6 +29,8 @@ CRC_BYTES = 4
 CRC_RESIDUE = 0x48674BC7
 """CRC-32C of any bytes followed by their own CRC-32C: one pass checks both, without cutting them apart."""
 PARTIAL = ".partial"
+MAX_PIECES = 1024
+"""Most buffers that one `writev` takes on Linux."""
 
 
 @lru_cache(maxsize=64)
@@ -91,12 +93,23 @@ def write_shard(path: Path, pieces: Sequence[bytes]) -> None:
     partial = path.with_name(path.name + PARTIAL)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.writelines(pieces)
+        with partial.open("wb", buffering=0) as file:
+            for first in range(0, len(pieces), MAX_PIECES):
+                _write_all(file.fileno(), pieces[first : first + MAX_PIECES])
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise BackendError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
+    """Write pieces in as few system calls as the kernel allows."""
+    written = os.writev(descriptor, pieces)
+    if written < sum(map(len, pieces)):
+        # a short write: the rest goes in one piece, and raises what stands in the way
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 class ShardedArray:

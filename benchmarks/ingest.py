@@ -1,0 +1,108 @@
+"""Ingest against its peers: `python -m benchmarks.ingest [--size 20480] [--bands 3] [--dtype uint8] [--rounds 3]`.
+
+Contenders run interleaved, each as a whole process on a warm page cache. Peers are looked for and listed as not
+installed where missing: `pip install tensorstore ome-zarr ngff-zarr ndpyramid rio-cogeo`, `apt-get install
+libvips-tools`.
+"""
+
+import argparse
+import importlib.util
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.harness import Runs, machine, run, size_mb, table
+from benchmarks.ingest_peers import PEERS
+from fixtures.make import scene
+
+MODULES = {
+    "gdal-cog": "rasterio", "rio-cogeo": "rio_cogeo", "tensorstore-strips": "tensorstore", "dask+zarr": "dask",
+    "ome-zarr-py": "ome_zarr", "ngff-zarr": "ngff_zarr", "ndpyramid": "ndpyramid",
+}  # fmt: skip
+SLOW = ("dask+zarr", "ome-zarr-py", "ngff-zarr", "ndpyramid", "rio-cogeo")
+"""Peers that are run once, since they are far off."""
+
+
+def commands(source: Path, folder: Path) -> dict[str, tuple[list[str], Path]]:
+    """Command and output of each contender."""
+    python = sys.executable
+    vips = ["vips", "tiffsave", str(source)]
+    options = ["--tile", "--pyramid", "--compression", "zstd", "--level", "1", "--bigtiff", "--tile-width", "256"]
+    options += ["--tile-height", "256"]
+    found: dict[str, tuple[list[str], Path]] = {
+        "bigimage": (
+            [python, "-m", "bigimage", "--workspace", str(folder / "ws"), "ingest", str(source)],
+            folder / "ws",
+        )
+    }
+    if shutil.which("vips"):
+        plain, predictor = folder / "v.tif", folder / "p.tif"
+        found["vips zstd-1"] = ([*vips, str(plain), *options, "--predictor", "none"], plain)
+        found["vips zstd-1 + predictor"] = ([*vips, str(predictor), *options, "--predictor", "horizontal"], predictor)
+    for name in PEERS:
+        target = folder / ("o.tif" if "cog" in name else "o.zarr")
+        found[name] = ([python, "-m", "benchmarks.ingest_peers", name, str(source), str(target)], target)
+    return found
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=20480)
+    parser.add_argument("--bands", type=int, default=3)
+    parser.add_argument("--dtype", default="uint8")
+    parser.add_argument("--compress", default=None, help="of the source: deflate, zstd, … (default none)")
+    parser.add_argument("--striped", action="store_true", help="source in strips of one row")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", help="names of contenders")
+    parser.add_argument("--folder", type=Path, default=None, help="where to work (default: a temporary folder)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        source = scene(
+            folder / "scene.tif", size=(options.size, options.size), bands=options.bands, dtype=options.dtype,
+            compress=options.compress, block=None if options.striped else 256,
+        )  # fmt: skip
+        # pixels, not the file: a compressed source holds as many
+        pixels = (
+            options.size**2 * options.bands * {"uint8": 1, "uint16": 2, "int16": 2, "float32": 4}[options.dtype] / 1e6
+        )
+        rows = measure(source, folder, rounds=options.rounds, only=options.only)
+    print(
+        f"{options.size}×{options.size}×{options.bands} {options.dtype}, source {options.compress or 'uncompressed'}"
+        f"{', striped' if options.striped else ''}, {pixels:.0f} MB; {machine()}\n"
+    )
+    print(table(rows, source_mb=pixels, reference="bigimage"))
+
+
+def measure(source: Path, folder: Path, *, rounds: int, only: list[str] | None) -> list[Runs]:
+    """Run the contenders in turn, `rounds` times; slow ones once."""
+    contenders = {k: v for k, v in commands(source, folder).items() if not only or k in only}
+    rows = {name: Runs(name) for name in contenders}
+    for number in range(rounds):
+        for name, (command, target) in contenders.items():
+            row = rows[name]
+            if row.note or (number and name in SLOW):
+                continue
+            if name in MODULES and importlib.util.find_spec(MODULES[name]) is None:
+                row.note = "not installed"
+                continue
+            wall, cpu, rss, error = run(command)
+            if error:
+                row.note = f"failed: {error[:120]}"
+            else:
+                row.wall.append(wall)
+                row.cpu.append(cpu)
+                row.rss.append(rss)
+                row.output = size_mb(target)
+            for left in (target, folder / "o.zarr"):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                left.unlink(missing_ok=True)
+            print(f"{name}: {wall:.2f} s, CPU {cpu:.2f} s, {rss:.0f} MB {error}", file=sys.stderr)
+    return list(rows.values())
+
+
+if __name__ == "__main__":
+    main()
