@@ -58,15 +58,14 @@ def place(shape: tuple[int, int], image: str, *, name: str, found: Georeference,
     the file is singular.
     """
     verdicts: list[Verdict] = []
-    frame = _frame_of(found, verdicts)
+    own = _frame_of(found, verdicts)
     given_frame = GeoFrame.of(options.crs) if options.crs else None
-    given_transform = _given_transform(shape, options, given_frame or frame, name=name)
-    _refuse_contradiction(shape, found, frame, (given_frame, given_transform), name=name)
-    transform = found.transform or given_transform
+    given_transform = _given_transform(shape, options, given_frame or own, name=name)
+    _refuse_contradiction(shape, found, own, (given_frame, given_transform), name=name)
+    transform, frame = found.transform or given_transform, own or given_frame
     if transform is None and options.fit_gcps:
         transform, frame = _fit(found, given_frame, verdicts, name=name)
-    frame = frame or given_frame
-    given = _given(found, options, verdicts)
+    given = _given(found, options, verdicts, has_crs=own is not None)
     if options.crs and transform is None:
         raise InputError(f"{name} has no transform, so a CRS alone does not place it; give --bounds or --affine too")
     if given_transform is not None and frame is None:
@@ -92,7 +91,7 @@ def _frame_of(found: Georeference, verdicts: list[Verdict]) -> GeoFrame | None:
                 verdicts.append(Verdict(code="LOCAL_CRS", message=text))
             return frame
     if problem is not None:
-        text = f"The file names a CRS that cannot be read ({problem}); give it with --crs."
+        text = f"The file names a CRS that cannot be read ({problem}): annotations are in pixels unless --crs gives it."
         verdicts.append(Verdict(code="CRS_UNREADABLE", message=text))
     return None
 
@@ -152,10 +151,10 @@ def _refuse_contradiction(
         raise InputError(f"{name} has its own transform, {found.transform}; it is not replaced by {given_transform}")
 
 
-def _given(found: Georeference, options: OpenOptions, verdicts: list[Verdict]) -> dict[str, Any]:
+def _given(found: Georeference, options: OpenOptions, verdicts: list[Verdict], *, has_crs: bool) -> dict[str, Any]:
     """What the caller added to the file, noted in a verdict too."""
     given: dict[str, Any] = {}
-    if options.crs and found.crs is None:
+    if options.crs and not has_crs:
         given["crs"] = options.crs
     if found.transform is None and options.bounds is not None:
         given["bounds"] = list(options.bounds)
@@ -183,6 +182,8 @@ def _report_missing(
     elif transform is None and frame is not None:
         text = f"The file names the CRS {frame} but no transform: annotations are in pixels. Give --bounds or --affine."
         verdicts.append(Verdict(code="NO_TRANSFORM", message=text))
+    elif any(verdict.code == "CRS_UNREADABLE" for verdict in verdicts):
+        return
     elif transform is not None:
         text = "The file has a transform but no CRS: annotations are in pixels. Give the CRS with --crs."
         verdicts.append(Verdict(code="NO_CRS", message=text))
@@ -218,6 +219,8 @@ def _fit(
     if frame is None or (given_frame is not None and frame != given_frame):
         raise InputError(f"the ground control points of {name} are in {frame}, not in {given_frame}")
     points = np.asarray(control.points, dtype=np.float64)
+    if frame.is_geographic and np.ptp(points[:, 2]) > 180.0:
+        points[:, 2] %= 360.0  # across the antimeridian
     transform, residual = fit_affine(points, name=name)
     pixel = float(np.sqrt(abs(transform[0] * transform[4] - transform[1] * transform[3])))
     text = (

@@ -1,8 +1,9 @@
 """Which pixels of a raster are valid: GDAL's rule for the mask of a whole dataset, told from the pixels themselves."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,29 +58,55 @@ class Rule:
 def missing(values: NDArray[Any], nodata: float | int | None) -> NDArray[np.bool_]:
     """Where values are nodata, or NaN in a float array.
 
-    A float nodata is met by the few values next to it too, as in GDAL (ARE_REAL_EQUAL in gdal_priv_templates.hpp),
-    because files write it with too few digits.
+    A float nodata is met by values next to it too, as in GDAL, because files write it with too few digits.
     """
     if values.dtype.kind != "f":
         return values == nodata if nodata is not None else np.zeros(values.shape, dtype=np.bool_)
     if nodata is None or math.isnan(nodata):
         return np.isnan(values)
-    low, high = _bracket(float(nodata), values.dtype)
+    low, high = reach(float(nodata), values.dtype.name)
     found: NDArray[np.bool_] = values >= low
     found &= values <= high
     found |= np.isnan(values)
     return found
 
 
-def _bracket(nodata: float, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Smallest and largest value of a float type that GDAL takes for this nodata value."""
-    info = np.finfo(dtype)
-    low, high, step = float(info.min), float(info.max), float(info.eps)
-    if math.isinf(nodata):
+@lru_cache(maxsize=1024)
+def reach(nodata: float, dtype: str) -> tuple[float, float]:
+    """Smallest and largest value of a float type that GDAL takes for a nodata value.
+
+    The rule is ARE_REAL_EQUAL of GDAL's gcore/gdal_priv.h, a tolerance of float32 for float64 too; where the sum in it
+    overflows (nodata near the end of the type) it takes in everything that is as large.
+    """
+    kind = np.dtype(dtype).type
+    limits = np.finfo(dtype)
+    value = kind(np.clip(nodata, limits.min, limits.max))
+    if nodata == 0 or math.isinf(nodata):
         return nodata, nodata
-    centre = max(min(nodata, high), low)
-    reach = 4 * step * abs(centre)
-    return max(centre - reach, low), min(centre + reach, high)
+
+    def met(other: Any) -> bool:
+        with np.errstate(over="ignore"):
+            distance, sum_ = abs(other - value), abs(other + value)
+            return bool(other == value or distance < kind(np.finfo("float32").eps) * sum_ * kind(2))
+
+    with np.errstate(over="ignore"):
+        beyond = np.clip(value * kind(1 + 1e-6), limits.min, limits.max)
+    outer = np.copysign(limits.max, value) if met(beyond) else _last(met, value, beyond)
+    inner = _last(met, value, kind(0))
+    low, high = sorted((float(inner), float(outer)))
+    return low, high
+
+
+def _last(met: Callable[[Any], bool], start: Any, end: Any) -> Any:
+    """Last value for which a rule holds on the way from `start`, where it does, to `end`, where it does not."""
+    while True:
+        middle = start + (end - start) / type(start)(2)
+        if middle in (start, end):
+            return start
+        if met(middle):
+            start = middle
+        else:
+            end = middle
 
 
 def fits(nodata: float | int, dtype: np.dtype[Any]) -> bool:
