@@ -7,8 +7,11 @@ the Z-order curve, so that an aligned block of 2 by 2 chunks is one run of bytes
 import math
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from itertools import product
+from operator import floordiv, mod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,7 @@ from bigimage.pyramid.array import ArraySpec, compressor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ABSENT = np.uint64(0xFFFFFFFFFFFFFFFF)
+ABSENT = 0xFFFFFFFFFFFFFFFF
 CRC_BYTES = 4
 CRC_RESIDUE = 0x48674BC7
 """CRC-32C of any bytes followed by their own CRC-32C: one pass checks both, without cutting them apart."""
@@ -125,7 +128,7 @@ class ShardedArray:
         self.folder = folder
         self.spec = spec
         self._indexes = indexes if indexes is not None else ByteLRU[Any](0)
-        self._chunks = chunks if chunks is not None else ByteLRU[Any](0)
+        self.chunks = chunks if chunks is not None else ByteLRU[Any](0)
         self._codec = compressor(spec.codec, spec.np_dtype.itemsize)
         self._index_bytes = math.prod(spec.chunks_per_shard) * 16
 
@@ -134,47 +137,65 @@ class ShardedArray:
         return type(self), (self.folder, self.spec)
 
     def read(self, box: IndexBox) -> "NDArray[Any]":
-        """Elements of a box over all axes. Raises OutOfBounds, or DataError on a damaged shard."""
-        if not IndexBox.of_shape(self.spec.shape).contains(box):
-            raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {self.spec.shape}")
-        out = np.empty(box.shape, dtype=self.spec.np_dtype)
-        if not out.size:
-            return out
-        for shard in box.blocks(self.spec.shards):
-            self._read_shard(shard, box, out)
+        """Elements of a box over all axes; read-only where they are exactly one chunk.
+
+        Raises OutOfBounds, or DataError on a damaged shard.
+        """
+        spec = self.spec
+        if not IndexBox.of_shape(spec.shape).contains(box):
+            raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {spec.shape}")
+        # plain integers from here on: this is the inner loop of every tile
+        ends = tuple(zip(box.start, box.stop, spec.chunks, strict=True))
+        first = tuple(a // n for a, _, n in ends)
+        last = tuple(-(-b // n) for _, b, n in ends)
+        if all(b == a + n and a % n == 0 for a, b, n in ends):
+            chunk = self._whole_chunk(first)
+            if chunk is not None:
+                return chunk
+        out = np.empty(box.shape, dtype=spec.np_dtype)
+        if out.size:
+            shards: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+            for index in product(*map(range, first, last)):
+                shards.setdefault(tuple(map(floordiv, index, spec.chunks_per_shard)), []).append(index)
+            for shard, chunks in shards.items():
+                with self._shard(shard) as opened:
+                    for index in chunks:
+                        self._place(opened.chunk(index) if opened else None, index, box, out)
         return out
 
-    def _read_shard(self, shard: tuple[int, ...], box: IndexBox, out: "NDArray[Any]") -> None:
-        """Fill the part of `out` that one shard covers."""
-        spec = self.spec
-        origin = tuple(i * n for i, n in zip(shard, spec.shards, strict=True))
-        whole = IndexBox(origin, tuple(a + n for a, n in zip(origin, spec.shards, strict=True)))
-        inside = box.intersect(whole).shift([-a for a in origin])
-        wanted = list(inside.blocks(spec.chunks))
-        path = self.folder / spec.shard_key(shard)
+    def _whole_chunk(self, index: tuple[int, ...]) -> "NDArray[Any] | None":
+        """A chunk by its position in the array, decoded; None where it is not stored."""
+        with self._shard(tuple(map(floordiv, index, self.spec.chunks_per_shard))) as opened:
+            return opened.chunk(index) if opened else None
+
+    def _place(self, chunk: "NDArray[Any] | None", index: tuple[int, ...], box: IndexBox, out: "NDArray[Any]") -> None:
+        """Copy the part of a chunk that lies in the box to where it belongs."""
+        here: list[slice] = []
+        there: list[slice] = []
+        for i, n, a, b in zip(index, self.spec.chunks, box.start, box.stop, strict=True):
+            origin = i * n
+            low, high = max(origin, a), min(origin + n, b)
+            here.append(slice(low - origin, high - origin))
+            there.append(slice(low - a, high - a))
+        out[tuple(there)] = self.spec.fill if chunk is None else chunk[tuple(here)]
+
+    @contextmanager
+    def _shard(self, shard: tuple[int, ...]) -> "Generator[_OpenShard | None]":
+        """A shard opened for reading; None where it is not stored."""
+        path = self.folder / self.spec.shard_key(shard)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            out[box.intersect(whole).shift([-a for a in box.start]).slices] = spec.fill
+            yield None
             return
         except OSError as error:
             raise BackendError(f"cannot open {path}: {error.strerror}") from error
         try:
-            stat = os.fstat(fd)
+            stat = os.fstat(descriptor)
             identity = (str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            index = self._index(fd, path, identity)
-            for position in wanted:
-                chunk = self._chunk(fd, path, identity, index, position)
-                start = tuple(o + p * c for o, p, c in zip(origin, position, spec.chunks, strict=True))
-                covered = IndexBox(start, tuple(a + c for a, c in zip(start, spec.chunks, strict=True)))
-                part = box.intersect(covered)
-                target = out[part.shift([-a for a in box.start]).slices]
-                if chunk is None:
-                    target[...] = spec.fill
-                else:
-                    target[...] = chunk[part.shift([-a for a in start]).slices]
+            yield _OpenShard(self, descriptor, identity, self._index(descriptor, path, identity))
         finally:
-            os.close(fd)
+            os.close(descriptor)
 
     def _index(self, fd: int, path: Path, identity: tuple[Any, ...]) -> "NDArray[np.uint64]":
         """Index of a shard: (offset, nbytes) per chunk, both ABSENT where a chunk is not stored."""
@@ -189,25 +210,6 @@ class ShardedArray:
             self._indexes.put(identity, index, length + 256)
         return index
 
-    def _chunk(
-        self,
-        fd: int,
-        path: Path,
-        identity: tuple[Any, ...],
-        index: "NDArray[np.uint64]",
-        position: tuple[int, ...],
-    ) -> "NDArray[Any] | None":
-        """One decoded chunk, or None where it is not stored."""
-        offset, nbytes = index[position]
-        if offset == ABSENT:
-            return None
-        key = (*identity, position)
-        chunk = self._chunks.get(key)
-        if chunk is None:
-            chunk = self.decode(os.pread(fd, int(nbytes), int(offset)), int(nbytes), f"chunk {position} of {path}")
-            self._chunks.put(key, chunk, chunk.nbytes + 512)
-        return chunk
-
     def decode(self, raw: bytes, nbytes: int, what: str) -> "NDArray[Any]":
         """Check and decode the stored bytes of one chunk. Raises DataError that names `what`."""
         if len(raw) != nbytes or nbytes < CRC_BYTES or google_crc32c.value(raw) != CRC_RESIDUE:
@@ -217,3 +219,31 @@ class ShardedArray:
             return np.frombuffer(data, dtype=self.spec.np_dtype).reshape(self.spec.chunks)
         except (RuntimeError, ValueError) as error:
             raise DataError(f"{what} cannot be decoded ({error}): ingest the image again") from error
+
+
+class _OpenShard:
+    """One shard while its file is open."""
+
+    __slots__ = ("_array", "_descriptor", "_identity", "_index")
+
+    def __init__(
+        self, array: ShardedArray, descriptor: int, identity: tuple[Any, ...], index: "NDArray[np.uint64]"
+    ) -> None:
+        self._array = array
+        self._descriptor = descriptor
+        self._identity = identity
+        self._index = index
+
+    def chunk(self, index: tuple[int, ...]) -> "NDArray[Any] | None":
+        """A chunk by its position in the array, decoded and read-only; None where it is not stored."""
+        position = tuple(map(mod, index, self._array.spec.chunks_per_shard))
+        offset, nbytes = self._index[position].tolist()
+        if offset == ABSENT:
+            return None
+        key = (*self._identity, position)
+        chunk = self._array.chunks.get(key)
+        if chunk is None:
+            raw = os.pread(self._descriptor, nbytes, offset)
+            chunk = self._array.decode(raw, nbytes, f"chunk {position} of {self._identity[0]}")
+            self._array.chunks.put(key, chunk, chunk.nbytes + 512)
+        return chunk
