@@ -1,12 +1,19 @@
 """Boxes: half-open in index space, closed in the world."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimage.errors import InputError
 from bigimage.geometry.frame import Frame, GeoFrame, require_same, transform_points, transformer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EDGE_POINTS = 255
+"""Points between the corners of an edge that is transformed: its sagitta is missed by a 65,000th part at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,9 @@ class IndexBox:
         )
 
     def contains(self, other: "IndexBox") -> bool:
-        """Whether `other` lies inside this box."""
+        """Whether `other` lies inside this box. Raises InputError for a box of other dimensions."""
+        if len(other.start) != len(self.start):
+            raise InputError(f"a box of {len(other.start)} dimensions does not fit one of {len(self.start)}")
         return all(a <= c for a, c in zip(self.start, other.start, strict=True)) and all(
             d <= b for b, d in zip(self.stop, other.stop, strict=True)
         )
@@ -137,51 +146,119 @@ class WorldBox:
         """Whether west is greater than east."""
         return self.minimum[0] > self.maximum[0]
 
-    def to(self, frame: Frame, *, densify: int = 21) -> "WorldBox":
+    def wrapped(self) -> "WorldBox":
+        """The same box with longitudes within half a turn of 0, west > east where it crosses the antimeridian.
+
+        Geographic boxes only; others come back as they are.
+        """
+        if not (isinstance(self.frame, GeoFrame) and self.frame.is_geographic):
+            return self
+        turn = self.frame.turn
+        half, close = turn / 2, turn * 1e-12
+        west, east = self.minimum[0], self.maximum[0]
+        if west >= -half and east <= half:
+            return self
+        width = east - west if east >= west else (east - west) % turn
+        if width >= turn - close:
+            west, east = -half, half
+        else:
+            west = (west + half + close) % turn - half - close
+            east = west + width
+            west = max(west, -half)
+            if east > half:
+                east = half if east <= half + close else east - turn
+        return WorldBox((west, *self.minimum[1:]), (east, *self.maximum[1:]), self.frame)
+
+    def to(self, frame: Frame, *, densify: int = EDGE_POINTS) -> "WorldBox":
         """Box in another frame that holds this one, edges densified with `densify` points, poles included.
 
-        Raises FrameMismatch where no transformation exists, InputError where no part of the box has an image.
+        A geographic box comes back `wrapped`, unless the frame is its own. Raises FrameMismatch where no
+        transformation exists, InputError where no part of the box has an image.
         """
         if frame == self.frame:
             return self
         if not (isinstance(self.frame, GeoFrame) and isinstance(frame, GeoFrame)):
             require_same(self.frame, frame)
             return WorldBox(self.minimum, self.maximum, frame)
-        if self.crosses_antimeridian:
-            return self._to_from_wrapped(frame, densify=densify)
-        left, bottom, right, top = transformer(self.frame.crs, frame.crs).transform_bounds(
-            self.minimum[0], self.minimum[1], self.maximum[0], self.maximum[1], densify_pts=densify
+        box = self.wrapped()
+        if box.crosses_antimeridian:
+            return box._to_from_wrapped(frame, densify=densify)
+        change = transformer(self.frame.crs, frame.crs)
+        left, bottom, right, top = change.transform_bounds(
+            box.minimum[0], box.minimum[1], box.maximum[0], box.maximum[1], densify_pts=densify
         )
-        if not all(np.isfinite((left, bottom, right, top))):
-            return self._to_by_samples(frame)
-        if left <= right or frame.is_geographic:
-            return WorldBox((left, bottom), (right, top), frame)
-        return self._to_by_samples(frame)
+        # PROJ passes over points without an image, and with them over the limb that bounds the rest
+        edge = transform_points(box._place(unit_edges(densify)), self.frame, frame)
+        if not np.isfinite((left, bottom, right, top)).all() or not np.isfinite(edge).all():
+            return bounds_of_samples(lambda unit: transform_points(box._place(unit), self.frame, frame), frame)
+        if left > right and not frame.is_geographic:
+            left, right = right, left
+        return WorldBox((left, bottom), (right, top), frame).wrapped()
 
-    def _to_from_wrapped(self, frame: Frame, *, densify: int) -> "WorldBox":
+    def _to_from_wrapped(self, frame: GeoFrame, *, densify: int) -> "WorldBox":
         """Union of the two halves of a box that crosses the antimeridian."""
-        west = WorldBox(self.minimum, (180.0, self.maximum[1]), self.frame).to(frame, densify=densify)
-        east = WorldBox((-180.0, self.minimum[1]), self.maximum, self.frame).to(frame, densify=densify)
-        if isinstance(frame, GeoFrame) and frame.is_geographic:
-            low, high = min(west.minimum[1], east.minimum[1]), max(west.maximum[1], east.maximum[1])
+        half = self.frame.turn / 2 if isinstance(self.frame, GeoFrame) else 180.0
+        west = WorldBox(self.minimum, (half, *self.maximum[1:]), self.frame).to(frame, densify=densify)
+        east = WorldBox((-half, *self.minimum[1:]), self.maximum, self.frame).to(frame, densify=densify)
+        low = min(west.minimum[1], east.minimum[1])
+        high = max(west.maximum[1], east.maximum[1])
+        if frame.is_geographic:
             return WorldBox((west.minimum[0], low), (east.maximum[0], high), frame)
-        low2 = tuple(min(a, b) for a, b in zip(west.minimum, east.minimum, strict=True))
-        high2 = tuple(max(a, b) for a, b in zip(west.maximum, east.maximum, strict=True))
-        return WorldBox(low2, high2, frame)
+        ends = (west.minimum[0], west.maximum[0], east.minimum[0], east.maximum[0])
+        return WorldBox((min(ends), low), (max(ends), high), frame)
 
-    def _to_by_samples(self, frame: Frame, *, count: int = 65) -> "WorldBox":
-        """Box around the finite images of a lattice of points: for boxes that are partly off the Earth."""
-        xs = np.linspace(self.minimum[0], self.maximum[0], count)
-        ys = np.linspace(self.minimum[1], self.maximum[1], count)
-        points = transform_points(np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2), self.frame, frame)
-        points = points[np.isfinite(points).all(axis=1)]
-        if not len(points):
-            raise InputError(f"no part of the box {self.values} has coordinates in {frame}")
-        if isinstance(frame, GeoFrame) and frame.is_geographic:
-            west, east = longitude_extent(points[:, 0])
-        else:
-            west, east = float(points[:, 0].min()), float(points[:, 0].max())
-        return WorldBox((west, float(points[:, 1].min())), (east, float(points[:, 1].max())), frame)
+    def _place(self, unit: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Points (n, 2) of the unit square, as points of the box."""
+        low, high = np.asarray(self.minimum[:2]), np.asarray(self.maximum[:2])
+        return low + unit * (high - low)
+
+
+def unit_edges(count: int) -> "NDArray[np.float64]":
+    """Points (n, 2) along the four edges of the unit square, `count` on each between its corners."""
+    along = np.linspace(0.0, 1.0, count + 2)
+    ends = [np.zeros_like(along), np.ones_like(along)]
+    pairs = [(along, end) for end in ends] + [(end, along) for end in ends]
+    return np.concatenate([np.stack(pair, axis=-1) for pair in pairs])
+
+
+def bounds_of_samples(
+    image: Callable[["NDArray[np.float64]"], "NDArray[np.float64]"], frame: GeoFrame, *, count: int = 65
+) -> WorldBox:
+    """Box around the image of the unit square, parts of which may have none: a lattice, the edges, and the limb.
+
+    `image` maps points (n, 2) of the unit square into `frame`, to `inf` where they have no place there. Raises
+    InputError where none has.
+    """
+    steps = np.linspace(0.0, 1.0, count)
+    lattice = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1)
+    inside = np.isfinite(image(lattice.reshape(-1, 2))).all(axis=-1).reshape(count, count)
+    pieces = [lattice.reshape(-1, 2), unit_edges(EDGE_POINTS)]
+    for near, far in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:])):
+        for a, b in ((near, far), (far, near)):
+            crossing = inside[a] & ~inside[b]
+            pieces.append(_limb(image, lattice[a][crossing], lattice[b][crossing]))
+    points = image(np.concatenate(pieces))
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        raise InputError(f"no part of the box has coordinates in {frame}")
+    if frame.is_geographic:
+        west, east = longitude_extent(points[:, 0])
+    else:
+        west, east = float(points[:, 0].min()), float(points[:, 0].max())
+    return WorldBox((west, float(points[:, 1].min())), (east, float(points[:, 1].max())), frame)
+
+
+def _limb(
+    image: Callable[["NDArray[np.float64]"], "NDArray[np.float64]"],
+    inside: "NDArray[np.float64]",
+    outside: "NDArray[np.float64]",
+) -> "NDArray[np.float64]":
+    """Last points with an image on the way from points that have one to points that have none."""
+    for _ in range(40 if len(inside) else 0):
+        middle = (inside + outside) / 2
+        has = np.isfinite(image(middle)).all(axis=-1, keepdims=True)
+        inside, outside = np.where(has, middle, inside), np.where(has, outside, middle)
+    return inside
 
 
 def longitude_extent(longitudes: np.ndarray) -> tuple[float, float]:

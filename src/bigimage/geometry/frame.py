@@ -1,12 +1,13 @@
 """Frames: what coordinates are measured in. Mixing two is an error, never a guess."""
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimage.errors import DataError, FrameMismatch, InputError
+from bigimage.errors import FrameMismatch, InputError
 
 if TYPE_CHECKING:
     import pyproj
@@ -52,8 +53,12 @@ class GeoFrame:
 
     @classmethod
     def of(cls, text: str) -> "GeoFrame":
-        """Frame of a CRS in any notation that PROJ reads. Raises InputError."""
-        return cls(canonical_crs(text))
+        """Frame of a CRS in any notation that PROJ reads. Raises InputError, also for heights and geocentric ones."""
+        frame = cls(canonical_crs(text))
+        crs = frame.proj
+        if crs.is_geocentric or (crs.is_vertical and not (crs.is_geographic or crs.is_projected)):
+            raise InputError(f"{frame} does not place points on a map: give a projected or geographic CRS")
+        return frame
 
     @property
     def proj(self) -> "pyproj.CRS":
@@ -64,6 +69,18 @@ class GeoFrame:
     def is_geographic(self) -> bool:
         """Whether coordinates are angles."""
         return self.proj.is_geographic
+
+    @property
+    def turn(self) -> float:
+        """One full circle of longitude in the frame's unit: 360 where that is degrees. Geographic frames only."""
+        axes = self.proj.axis_info
+        return 2 * math.pi / axes[0].unit_conversion_factor if axes else 360.0
+
+    @property
+    def base(self) -> "GeoFrame | None":
+        """The geographic CRS that this one is built on; None for one without (a local one)."""
+        geodetic = self.proj.geodetic_crs
+        return None if geodetic is None else GeoFrame(canonical_crs(geodetic.to_wkt()))
 
     @property
     def unit_in_metres(self) -> float:
@@ -112,31 +129,41 @@ def describe(frame: Frame) -> dict[str, str]:
             return {"type": "pixel"}
 
 
+def name(frame: Frame) -> str:
+    """A frame in words, for messages."""
+    match frame:
+        case GeoFrame():
+            return str(frame)
+        case PatientFrame(uid):
+            return f"the patient frame {uid}"
+        case PixelFrame(image):
+            return f"the pixels of image {image!r}"
+
+
 def require_same(first: Frame, second: Frame) -> None:
-    """Raise FrameMismatch unless both frames are the same."""
-    if first == second:
-        return
-    if (
-        isinstance(first, GeoFrame)
-        and isinstance(second, GeoFrame)
-        and first.proj.equals(second.proj, ignore_axis_order=True)
-    ):
-        return
-    raise FrameMismatch(
-        f"coordinates in {describe(first)} cannot be used with {describe(second)}; transform them first"
-    )
+    """Raise FrameMismatch unless coordinates of both frames mean the same."""
+    match first, second:
+        case GeoFrame(), GeoFrame():
+            same = first == second or first.proj.equals(second.proj, ignore_axis_order=True)
+        case PixelFrame(), PixelFrame():
+            same = first.image == second.image
+        case _:
+            same = first == second
+    if not same:
+        raise FrameMismatch(f"coordinates in {name(first)} cannot be used with {name(second)}; transform them first")
 
 
 @lru_cache(maxsize=512)
 def transformer(source: str, target: str) -> "pyproj.Transformer":
-    """PROJ transformer between two CRS texts, (x, y) on both sides. Raises DataError when PROJ knows no way."""
+    """PROJ transformer between two CRS texts, (x, y) on both sides. Raises FrameMismatch when PROJ knows no way."""
     import pyproj
     from pyproj.exceptions import ProjError
 
     try:
         return pyproj.Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)
     except ProjError as error:
-        raise DataError(f"PROJ knows no transformation from {source[:80]} to {target[:80]}: {error}") from error
+        names = " to ".join(str(GeoFrame(text)) for text in (source, target))
+        raise FrameMismatch(f"PROJ knows no transformation from {names}: {str(error)[:200]}") from error
 
 
 def transform_points(points: "ArrayLike", source: Frame, target: Frame) -> "NDArray[np.float64]":

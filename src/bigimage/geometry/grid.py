@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimage.errors import DataError, InputError, OutOfBounds
-from bigimage.geometry.box import IndexBox, WorldBox, longitude_extent
-from bigimage.geometry.frame import WGS84, Frame, GeoFrame, PixelFrame, transform_points
+from bigimage.geometry.box import IndexBox, WorldBox, bounds_of_samples
+from bigimage.geometry.frame import Frame, GeoFrame, PixelFrame, transform_points
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -199,55 +199,75 @@ class Grid:
     def bounds_in(self, frame: Frame) -> WorldBox:
         """Box of the grid in another frame: edges densified, poles and the antimeridian minded.
 
-        Raises FrameMismatch where no transformation exists, InputError where no part has coordinates there.
+        A geographic box is `wrapped`, also where the frame is the grid's own. Raises FrameMismatch where no
+        transformation exists, InputError where no part has coordinates there.
         """
-        if frame == self.frame or not isinstance(self.frame, GeoFrame) or not isinstance(frame, GeoFrame):
+        if not isinstance(self.frame, GeoFrame) or not isinstance(frame, GeoFrame):
             return self.world_bounds().to(frame)
-        if self.is_aligned:
+        if frame == self.frame or self.is_aligned:
             box = self.world_bounds().to(frame)
         else:
-            box = self._bounds_by_lattice(frame)
-        return box if not frame.is_geographic else self._include_poles(box)
-
-    def _bounds_by_lattice(self, frame: GeoFrame, *, count: int = 65) -> WorldBox:
-        """Bounds from the finite images of a lattice of index points."""
-        rows = np.linspace(0, self.shape[0], count)
-        columns = np.linspace(0, self.shape[1], count)
-        index = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-        points = transform_points(self.to_world(index), self.frame, frame)
-        points = points[np.isfinite(points).all(axis=1)]
-        if not len(points):
-            raise InputError(f"no part of the image has coordinates in {frame}")
+            box = bounds_of_samples(
+                lambda unit: transform_points(self.to_world(unit * self.shape), self.frame, frame), frame
+            )
         if frame.is_geographic:
-            west, east = longitude_extent(points[:, 0])
-        else:
-            west, east = float(points[:, 0].min()), float(points[:, 0].max())
-        return WorldBox((west, float(points[:, 1].min())), (east, float(points[:, 1].max())), frame)
+            return self._include_poles(box).wrapped()
+        base = frame.base
+        if frame == self.frame or base is None:
+            return box
+        # what lies across the antimeridian or around a pole reaches the far edge of a map that is cut there
+        around = self.bounds_in(base)
+        cut = around.crosses_antimeridian or around.maximum[0] - around.minimum[0] >= base.turn
+        return around.to(frame) if cut else box
 
     def _include_poles(self, box: WorldBox) -> WorldBox:
         """Grow a geographic box to the poles that the grid holds strictly inside."""
-        for latitude in (-90.0, 90.0):
-            at = transform_points([[0.0, latitude]], GeoFrame(WGS84), self.frame)[0]
-            if not np.isfinite(at).all() or (isinstance(self.frame, GeoFrame) and self.frame.is_geographic):
+        if not isinstance(self.frame, GeoFrame) or self.frame.is_geographic or self.frame.base is None:
+            return box
+        base = self.frame.base
+        for sign in (-1.0, 1.0):
+            at = transform_points([[0.0, sign * base.turn / 4]], base, self.frame)[0]
+            if not np.isfinite(at).all():
                 continue
             index = self.to_index(at)
-            if (index > 0).all() and (index < np.asarray(self.shape)).all():
-                low = (-180.0, min(box.minimum[1], latitude))
-                box = WorldBox(low, (180.0, max(box.maximum[1], latitude)), box.frame)
+            if (index > 0).all() and (index < np.asarray(self.shape)).all() and isinstance(box.frame, GeoFrame):
+                half, pole = box.frame.turn / 2, sign * box.frame.turn / 4
+                low, high = min(box.minimum[1], pole), max(box.maximum[1], pole)
+                box = WorldBox((-half, low), (half, high), box.frame)
         return box
 
     def index_box(self, box: WorldBox) -> IndexBox:
         """Indexes whose pixels a box of this grid's own frame touches, cut to the grid; empty when none is.
 
-        A box may stick out of a pixel by `SNAP` without touching its neighbour. Raises FrameMismatch.
+        A box may stick out of a pixel by `SNAP` without touching its neighbour. Longitudes match at any number of
+        turns; where a box meets both ends of a grid, what lies between is part of the answer. Raises FrameMismatch.
         """
         box = box if box.frame == self.frame else box.to(self.frame)
-        ends = np.stack(np.meshgrid(*zip(box.minimum, box.maximum, strict=True), indexing="ij"), axis=-1).reshape(
-            -1, len(box.minimum)
+        if len(box.minimum) != self.ndim:
+            raise InputError(f"a box of {len(box.minimum)} dimensions does not fit a {self.ndim}-D grid")
+        parts = [self._touched(turned) for turned in self._turned(box)]
+        found = [part for part in parts if part.size] or parts[:1]
+        return IndexBox(
+            tuple(min(ends) for ends in zip(*(part.start for part in found), strict=True)),
+            tuple(max(ends) for ends in zip(*(part.stop for part in found), strict=True)),
         )
-        if ends.shape[1] != self.ndim:
-            raise InputError(f"a box of {ends.shape[1]} dimensions does not fit a {self.ndim}-D grid")
-        index = self.to_index(ends)
+
+    def _turned(self, box: WorldBox) -> list[WorldBox]:
+        """The box, and where longitudes are meant its likes a turn to the west and to the east."""
+        if not isinstance(self.frame, GeoFrame) or not self.frame.is_geographic:
+            return [box]
+        turn = self.frame.turn
+        west, east = box.minimum[0], box.maximum[0]
+        east = east + turn if west > east else east
+        return [
+            WorldBox((west + shift, *box.minimum[1:]), (east + shift, *box.maximum[1:]), box.frame)
+            for shift in (0.0, -turn, turn)
+        ]
+
+    def _touched(self, box: WorldBox) -> IndexBox:
+        """Indexes between the corners of a box, cut to the grid."""
+        ends = np.stack(np.meshgrid(*zip(box.minimum, box.maximum, strict=True), indexing="ij"), axis=-1)
+        index = self.to_index(ends.reshape(-1, self.ndim))
         limit = np.asarray(self.shape)
         low = np.clip(np.floor(index.min(axis=0) + SNAP), 0, limit).astype(int)
         high = np.clip(np.ceil(index.max(axis=0) - SNAP), low, limit).astype(int)

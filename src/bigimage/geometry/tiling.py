@@ -45,7 +45,7 @@ def blocks(shape: Sequence[int], block: Sequence[int]) -> Iterator[tuple[tuple[i
 
 @dataclass(frozen=True, slots=True)
 class NativeTiles:
-    """Tiles of an image's own grid: zoom 0 is the coarsest level that fits one tile; row 0, column 0 is index (0, 0)."""
+    """Tiles of an image's own grid: zoom 0 is the coarsest level that fits one tile; row 0, column 0 is its corner."""
 
     levels: tuple[tuple[int, int], ...]
     """Shapes (y, x) of the pyramid's levels, finest first."""
