@@ -19,6 +19,8 @@ from typing import IO
 
 from tilesrv.jobstore import Job, JobStore, now, take_lock
 
+COMMAND = ("-m", "bigimage")
+"""What the Python of this process runs, before the workspace and the job's arguments."""
 SLOTS = 2
 """Jobs that run at the same time in one workspace; the others wait."""
 BEAT = 0.2
@@ -94,7 +96,7 @@ class _Lines:
 
 def _work(store: JobStore, record: Job) -> Job:
     """Start the work, follow it, and tell how it ended."""
-    command = [sys.executable, "-m", "bigimage", "--workspace", str(store.workspace), *record.arguments]
+    command = [sys.executable, *COMMAND, "--workspace", str(store.workspace), *record.arguments]
     # Files, not pipes: nothing blocks when nobody reads, and what was said last survives.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(  # noqa: S603 - an argument list of our own; no shell

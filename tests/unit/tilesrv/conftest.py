@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import uvicorn
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from bigimage.settings import Settings
@@ -44,17 +46,20 @@ def serving(app: Any) -> Iterator[str]:
 def write_tif(path: Path, array: np.ndarray, *, transform: tuple[float, ...] | None = None, **profile: Any) -> Path:
     """Write a (c, y, x) array as a GeoTIFF."""
     place = {} if transform is None else {"transform": Affine(*transform)}
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=array.shape[0],
-        height=array.shape[1],
-        width=array.shape[2],
-        dtype=array.dtype,
-        **place,
-        **profile,
-    ) as file:
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=array.shape[0],
+            height=array.shape[1],
+            width=array.shape[2],
+            dtype=array.dtype,
+            **place,
+            **profile,
+        ) as file,
+    ):
         file.write(array)
     return path
 

@@ -1,0 +1,160 @@
+"""Values at a place and statistics over a box: plain arithmetic on patches."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimage.errors import OutOfBounds
+from bigimage.geometry.box import IndexBox
+from bigimage.geometry.frame import Frame, GeoFrame, describe, transform_points
+from bigimage.model.image import Band
+from bigimage.model.patch import Patch
+from bigimage.pyramid.pyramid import Pyramid
+from tilesrv.errors import TooLarge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def number(value: Any) -> float | int | None:
+    """A value as JSON has it; None for NaN and infinities."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if math.isfinite(plain) else None
+
+
+def point(pyramid: Pyramid, coord: Sequence[float], *, crs: str | None, t: int) -> dict[str, Any]:
+    """Stored and physical values of the pixel that holds a world point.
+
+    Parameters
+    ----------
+    coord
+        (x, y) or (x, y, z), in the image's frame or in `crs`; geographic coordinates as (longitude, latitude).
+
+    Raises
+    ------
+    OutOfBounds
+        When the point does not lie on the image.
+    FrameMismatch, InputError
+        When `crs` cannot be used with this image.
+    """
+    grid = pyramid.info.grid
+    frame: Frame = grid.frame if crs is None else GeoFrame.of(crs)
+    world = transform_points(coord, frame, grid.frame)
+    if len(coord) != grid.ndim:
+        raise OutOfBounds(f"image {pyramid.id} has {grid.ndim} dimensions; a point has as many coordinates")
+    place = grid.to_index(world)
+    index = tuple(math.floor(v) if math.isfinite(v) else -1 for v in place)
+    if not all(0 <= i < n for i, n in zip(index, grid.shape, strict=True)):
+        raise OutOfBounds(f"point {list(coord)} does not lie on image {pyramid.id}")
+    patch = pyramid.read_index(IndexBox(index, tuple(i + 1 for i in index)), t=t)
+    physical = pyramid.read_index(IndexBox(index, tuple(i + 1 for i in index)), t=t, physical=True)
+    return {
+        "id": pyramid.id,
+        "coord": list(coord),
+        "frame": describe(frame),
+        "index": list(index),
+        "valid": patch.valid is None or bool(patch.valid.all()),
+        "values": [number(v) for v in patch.array.reshape(-1)],
+        "physical": [number(v) for v in physical.array.reshape(-1)],
+        "bands": [{"number": n + 1, "name": b.name, "unit": b.unit} for n, b in enumerate(pyramid.info.bands)],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What statistics are wanted."""
+
+    bands: tuple[int, ...]
+    t: int
+    percentiles: tuple[float, ...]
+    bins: int
+    physical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of a level."""
+
+    level: int
+    box: IndexBox
+
+
+def affordable(pyramid: Pyramid, box: IndexBox, *, bands: int, budget: int) -> Region:
+    """The finest level whose part of a box of level 0 holds at most `budget` values. Raises TooLarge if none does."""
+    base = pyramid.grids[0]
+    for level, grid in enumerate(pyramid.grids):
+        factors = [max(1, round(a / b)) for a, b in zip(base.shape, grid.shape, strict=True)]
+        part = box.coarsen(factors).intersect(grid.box)
+        if part.size * bands <= budget:
+            return Region(level, part)
+    raise TooLarge(f"the box holds {box.size * bands} values, and more than {budget} even at the coarsest level")
+
+
+def statistics(pyramid: Pyramid, region: Region, ask: Ask) -> dict[str, Any]:
+    """Statistics of every band over a box, invalid and non-finite pixels left out.
+
+    Mean and standard deviation (of the population) are computed in float64; percentiles are interpolated linearly.
+    """
+    patch = pyramid.read_index(region.box, level=region.level, bands=ask.bands, t=ask.t, physical=ask.physical)
+    bands = [
+        band_statistics(_present(patch, position), pyramid.info.bands[number], number, ask)
+        for position, number in enumerate(ask.bands)
+    ]
+    start, stop = region.box.start, region.box.stop
+    return {
+        "id": pyramid.id,
+        "level": region.level,
+        "exact": region.level == 0,
+        "box": _outward(start, stop),
+        "physical": ask.physical,
+        "pixels": region.box.size,
+        "bands": bands,
+    }
+
+
+def _outward(start: Sequence[int], stop: Sequence[int]) -> list[int]:
+    """A box as requests write it: x0, y0, x1, y1[, z0, z1]."""
+    *depth, y0, x0 = start
+    *far, y1, x1 = stop
+    return [x0, y0, x1, y1, *(v for pair in zip(depth, far, strict=True) for v in pair)]
+
+
+def _present(patch: Patch, band: int) -> "NDArray[Any]":
+    """Values of a band that are valid and finite, flat."""
+    plane = patch.array[band]
+    values = plane.reshape(-1) if patch.valid is None else plane[patch.valid]
+    return values if values.dtype.kind in "iub" else values[np.isfinite(values)]
+
+
+def band_statistics(values: "NDArray[Any]", band: Band, place: int, ask: Ask) -> Mapping[str, Any]:
+    """Statistics of the values of one band, `place` counted from 0; numbers are None where there is no value."""
+    found: dict[str, Any] = {"number": place + 1, "name": band.name, "unit": band.unit, "valid_pixels": len(values)}
+    if not len(values):
+        empty = dict.fromkeys(("min", "max", "mean", "std", "median"))
+        return {**found, **empty, "percentiles": {}, "histogram": {"counts": [], "edges": []}}
+    low, high = float(values.min()), float(values.max())
+    with np.errstate(over="ignore", invalid="ignore"):  # what float64 cannot hold is told as null
+        *shares, median = np.percentile(values, [*ask.percentiles, 50.0])
+        mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    counts, edges = _histogram(values, low, high, ask.bins)
+    return {
+        **found,
+        "min": number(values.min()),
+        "max": number(values.max()),
+        "mean": number(mean),
+        "std": number(deviation),
+        "median": number(median),
+        "percentiles": {f"{p:g}": number(v) for p, v in zip(ask.percentiles, shares, strict=True)},
+        "histogram": {"counts": counts, "edges": edges},
+    }
+
+
+def _histogram(values: "NDArray[Any]", low: float, high: float, bins: int) -> tuple[list[int], list[float]]:
+    """Counts and edges of equal bins from the least value to the greatest; nothing where they are too far apart."""
+    if not math.isfinite(high - low):
+        return [], []
+    counts, edges = np.histogram(values, bins=bins, range=(low, high))
+    return counts.tolist(), edges.tolist()
