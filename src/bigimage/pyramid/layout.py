@@ -16,7 +16,7 @@ CHUNK = 256
 """Pixels along each side of a chunk: one tile of the size that viewers ask for."""
 MAX_CHUNK_BYTES = 1 << 20
 """Bands share a chunk up to this size; beyond it every band has chunks of its own."""
-MAX_SHARD_BYTES = 32 << 20
+MAX_SHARD_BYTES = 16 << 20
 """Decoded bytes of a shard, which is the unit of work and so of memory."""
 SHARD_SIDES = (4096, 2048, 1024, 512, 256)
 MAX_BAND_BYTES = 128 << 20
