@@ -152,9 +152,6 @@ def _verdicts(
     if turned != "1":
         text = f"EXIF asks viewers to turn this picture (orientation {turned}); rows and columns are kept as stored."
         found.append(Verdict(code="ORIENTATION", message=text))
-    if any(dataset.tags(i, ns="IMAGE_STRUCTURE").get("ALPHA") == "PREMULTIPLIED" for i in dataset.indexes):
-        text = "The colours are stored multiplied by alpha; they are kept so."
-        found.append(Verdict(code="PREMULTIPLIED_ALPHA", message=text))
     if virtual is not None and virtual.resampled:
         text = f"The VRT resamples {len(virtual.resampled)} of {len(virtual.members)} files, whose own pixels are lost."
         found.append(Verdict(code="RESAMPLED", message=text, instances=tuple(p.name for p in virtual.resampled)))

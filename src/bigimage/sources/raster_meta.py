@@ -22,6 +22,7 @@ LONGEST_TAG = 10_000
 """Characters of a metadata item that are kept."""
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
 _TIME_TAGS = ("TIFFTAG_DATETIME", "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "EXIF_DateTime")
+_LONG = ("int64", "uint64")
 _MANTISSA = {"float32": 24, "float64": 53}
 
 
@@ -54,24 +55,43 @@ def _exact(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
 
 def validity(dataset: "DatasetReader", dtype: np.dtype[np.generic], verdicts: list[Verdict]) -> Rule:
     """How the validity of pixels is told."""
+    count, types, values = dataset.count, dataset.dtypes, dataset.nodatavals
+    flags: list[list[MaskFlags]] = list(dataset.mask_flag_enums)
     alphas = [i for i, c in enumerate(dataset.colorinterp) if c == ColorInterp.alpha]
-    alpha = alphas[0] if alphas and dataset.count > 1 else None
-    masks = _masks(list(dataset.mask_flag_enums))
-    colours = [i for i in range(dataset.count) if i != alpha]
-    nodata = tuple(usable_nodata(dataset.nodatavals[i], dataset.dtypes[i]) for i in colours)
+    alpha = alphas[0] if alphas and count > 1 else None
+    masks = deciding_masks(flags)
+    colours = tuple(i for i in range(count) if i != alpha)
+    nodata = tuple(usable_nodata(values[i], types[i]) for i in colours)
     for i in colours:
-        value = dataset.nodatavals[i]
-        if value is not None and usable_nodata(value, dataset.dtypes[i]) is None:
-            text = f"Band {i + 1} declares nodata {value}, which no {dataset.dtypes[i]} can be; it marks nothing."
-            verdicts.append(Verdict(code="NODATA_OUT_OF_RANGE", message=text))
-    decides = alpha is None and not masks
-    if not decides and any(v is not None for v in nodata):
-        text = f"The file has both {'alpha' if alpha is not None else 'a mask'} and nodata values; the former decides."
-        verdicts.append(Verdict(code="MASK_OVER_NODATA", message=text))
-    return Rule(dataset.count, dtype, alpha, masks, nodata if decides else ())
+        if MaskFlags.nodata in flags[i] and usable_nodata(values[i], types[i]) is None:
+            verdicts.append(_odd_nodata(i, types[i]))
+    if alpha is not None or masks:
+        if any(v is not None for v in nodata):
+            first = "alpha" if alpha is not None else "a mask"
+            text = f"The file has both {first} and nodata values; the former decides."
+            verdicts.append(Verdict(code="MASK_OVER_NODATA", message=text))
+        return Rule(count, dtype, alpha, masks)
+    rough = any(_is_rough(v) for v, i in zip(nodata, colours, strict=True) if types[i] in _LONG)
+    if rough and all(MaskFlags.nodata in f for f in flags):
+        return Rule(count, dtype, masks=colours)
+    return Rule(count, dtype, nodata=nodata)
 
 
-def _masks(flags: list[list[MaskFlags]]) -> tuple[int, ...]:
+def _odd_nodata(band: int, dtype: str) -> Verdict:
+    """What is odd about a nodata value that GDAL knows of and rasterio does not tell, or not exactly."""
+    if dtype in _LONG:
+        text = f"The nodata value of band {band + 1} is too large to be told exactly; GDAL's mask is used."
+        return Verdict(code="NODATA_ROUNDED", message=text)
+    text = f"Band {band + 1} declares a nodata value that no {dtype} can be; it marks nothing."
+    return Verdict(code="NODATA_OUT_OF_RANGE", message=text)
+
+
+def _is_rough(value: float | int | None) -> bool:
+    """Whether a nodata value of a 64-bit integer was lost, or may have been rounded, on its way through a float."""
+    return value is None or abs(value) > 2**53
+
+
+def deciding_masks(flags: list[list[MaskFlags]]) -> tuple[int, ...]:
     """Bands whose masks decide: the first for a mask of the dataset, all where each band has one, else none."""
     told = {MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.nodata}
     if MaskFlags.per_dataset in flags[0] and not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[0]):
@@ -81,7 +101,7 @@ def _masks(flags: list[list[MaskFlags]]) -> tuple[int, ...]:
 
 def usable_nodata(value: float | int | None, dtype: str) -> float | int | None:
     """Nodata value in the type of its band; None when there is none, or none that can occur."""
-    if value is None or not fits(value, np.dtype(dtype)):
+    if value is None or not fits(value, np.dtype(dtype)) or (dtype in _LONG and _is_rough(value)):
         return None
     return float(value) if np.dtype(dtype).kind == "f" else int(value)
 
@@ -165,6 +185,9 @@ def extras(dataset: "DatasetReader", found: Georeference) -> dict[str, Any]:
     structure = dataset.tags(ns="IMAGE_STRUCTURE")
     if structure:
         extra["storage"] = _short(structure)
+    band_storage = [_short(dataset.tags(i + 1, ns="IMAGE_STRUCTURE")) for i in range(dataset.count)]
+    if any(band_storage):
+        extra["band_storage"] = band_storage
     band_tags = [_short(dataset.tags(i + 1)) for i in range(dataset.count)]
     if any(band_tags):
         extra["band_tags"] = band_tags
