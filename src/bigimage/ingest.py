@@ -18,12 +18,11 @@ from typing import Any
 
 from bigimage import parallel
 from bigimage.catalogue import IMAGES, RETIRED
-from bigimage.errors import BackendError, Cancelled, Conflict, InputError
+from bigimage.errors import BackendError, Cancelled, Conflict, DataError, InputError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo, check_id, slug
 from bigimage.pyramid.build import Builder, Task, plan_tasks, total_cost
 from bigimage.pyramid.layout import PyramidPlan, plan_raster
-from bigimage.pyramid.location import read_json, write_json
 from bigimage.pyramid.publish import has_valid, write_documents
 from bigimage.pyramid.shard import PARTIAL
 from bigimage.pyramid.window import MAX_PIXELS, windows
@@ -86,14 +85,9 @@ def ingest(
             _check_free(workspace, source.info.id)
         done: list[str] = []
         for position, source in enumerate(sources):
-            job = _Job(
-                module.NAME,
-                tuple(str(p.resolve()) for p in paths),
-                name,
-                position,
-                options.open,
-                str(_partial(workspace, source.info.id)),
-            )
+            files = tuple(str(p.resolve()) for p in paths)
+            root = _partial(workspace, source.info.id) / _fingerprint(files, options.open, position)
+            job = _Job(module.NAME, files, name, position, options.open, str(root))
             _ingest_one(source, job, workspace, options, progress=progress)
             done.append(source.info.id)
         return done
@@ -103,8 +97,23 @@ def ingest(
 
 
 def _partial(workspace: Path, image: str) -> Path:
-    """Folder in which a pyramid grows until it is finished."""
+    """Folder in which a pyramid grows until it is finished, in a folder named by what it is made from."""
     return workspace.resolve() / IMAGES / f".{image}.partial"
+
+
+def _fingerprint(files: Sequence[str], options: OpenOptions, position: int) -> str:
+    """Files by name, size and time, the options, and the version that lays out shards, as a short digest.
+
+    A partial pyramid is continued only under the same digest, and a worker that outlived its ingest writes nowhere
+    else. Raises NotFound.
+    """
+    try:
+        stats = [Path(name).stat() for name in files]
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename} is gone") from error
+    described = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(files, stats, strict=True)]
+    document = {"files": described, "options": asdict(options), "position": position, "version": version("bigimage")}
+    return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()[:16]
 
 
 def _check_free(workspace: Path, image: str) -> None:
@@ -121,10 +130,10 @@ def _claim(workspace: Path, image: str) -> Generator[Path]:
 
     Raises Conflict or BackendError.
     """
-    root = _partial(workspace, image)
+    folder = _partial(workspace, image)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise BackendError(f"cannot write below {workspace}: {error.strerror}") from error
     try:
@@ -132,18 +141,18 @@ def _claim(workspace: Path, image: str) -> Generator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Conflict(f"image {image!r} is being ingested by another process") from None
-        # between opening and locking, the former holder may have published the folder under its final name
+        # between opening and locking, the former holder may have published the image
         _check_free(workspace, image)
-        yield root
+        yield folder
     finally:
         os.close(descriptor)
 
 
 def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptions, *, progress: Progress) -> None:
     """Build and publish one pyramid."""
-    plan = _plan(source)
-    with _claim(workspace, source.info.id) as root:
-        _prepare(root, job)
+    plan, root = _plan(source), Path(job.root)
+    with _claim(workspace, source.info.id) as folder:
+        _prepare(folder, root)
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="bigimage-hash") as pool:
             checksum = pool.submit(_checksum, [Path(p) for p in job.paths], stop)
@@ -152,44 +161,34 @@ def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptio
                 sha256 = checksum.result()
             finally:
                 stop.set()
+        if _fingerprint(job.paths, job.options, job.position) != root.name:
+            raise DataError(f"{', '.join(job.paths)} changed while being read; ingest again")
+        _sweep(root)
         write_documents(root, plan, _describe(root, plan, sha256))
-        (root / PLAN).unlink()
         _publish(root, workspace / IMAGES / source.info.id)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-PLAN = "ingest.json"
-"""What a partial pyramid is made from; it is continued only by the very same."""
-
-
-def _prepare(root: Path, job: _Job) -> None:
-    """Empty the partial folder, unless it is one that a killed ingest of the same files with the same options left."""
-    identity = _identity(job)
+def _prepare(folder: Path, root: Path) -> None:
+    """Leave nothing in the partial folder but what an ingest of the very same made. Raises BackendError."""
     try:
-        same = read_json(root / PLAN) == identity
-    except (LookupError, ValueError):
-        same = False
-    if same:
-        for left in root.rglob("*" + PARTIAL):
-            left.unlink()
-        return
-    for left in root.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
-    write_json(root / PLAN, identity)
+        for left in folder.iterdir():
+            if left.name.startswith(root.name):
+                continue
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        root.mkdir(exist_ok=True)
+        _sweep(root)
+    except OSError as error:
+        raise BackendError(f"cannot clean {folder}: {error.strerror}") from error
 
 
-def _identity(job: _Job) -> dict[str, Any]:
-    """Files by name, size and time, the options, and the version that lays out shards; as JSON values."""
-    stats = [(p, Path(p).stat()) for p in job.paths]
-    files = [[p, stat.st_size, stat.st_mtime_ns] for p, stat in stats]
-    return json.loads(
-        json.dumps(
-            {"files": files, "options": asdict(job.options), "position": job.position, "version": version("bigimage")},
-            default=str,
-        )
-    )
+def _sweep(root: Path) -> None:
+    """Remove files that a killed worker was writing."""
+    for left in root.rglob("*" + PARTIAL):
+        left.unlink(missing_ok=True)
 
 
 def _checksum(paths: Sequence[Path], stop: threading.Event) -> str | None:

@@ -6,15 +6,16 @@ lost with its worker is simply run again.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from bigimage.errors import InputError, Unsupported
+from bigimage.errors import BackendError, InputError, Unsupported
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-RETRIES = 3
-"""Times that a cluster runs a unit again after its worker died."""
+CONNECT_TIMEOUT = "10s"
+"""How long a cluster's scheduler is waited for."""
 
 
 def run(
@@ -45,8 +46,11 @@ def run(
         On an unknown scheduler.
     Unsupported
         When dask.distributed is not installed.
+    BackendError
+        When worker processes keep dying or the cluster cannot be reached.
 
-    The first error stops the plan: units that have not begun are dropped, and the error is raised.
+    The first error stops the plan: units that have not begun are dropped, and the error is raised. A unit that was
+    lost with its worker runs again on a cluster; units of a cluster that run when the plan stops run to their end.
     """
     if scheduler == "threads":
         if workers <= 1 or len(units) <= 1:
@@ -57,7 +61,12 @@ def run(
             _drive(pool, function, units, on_done, abort)
     elif scheduler == "processes":
         with ProcessPoolExecutor(min(workers, max(1, len(units))), mp_context=_context()) as pool:
-            _drive(pool, function, units, on_done, abort)
+            try:
+                _drive(pool, function, units, on_done, abort)
+            except BrokenProcessPool as error:
+                raise BackendError(
+                    "a worker process was killed, perhaps for want of memory; run again to continue, with fewer workers"
+                ) from error
     elif "://" in scheduler:
         _on_cluster(scheduler, function, units, on_done)
     else:
@@ -97,12 +106,21 @@ def _on_cluster(address: str, function: Callable[[T], R], units: Sequence[T], on
     """Run units on a dask.distributed scheduler; a unit lost with its worker runs again elsewhere."""
     try:
         import distributed
+        from distributed.scheduler import KilledWorker
     except ImportError:
         raise Unsupported(f"scheduler {address} needs dask.distributed: pip install 'bigimage[cluster]'") from None
-    with distributed.Client(address, timeout="10s", set_as_default=False) as client:
-        futures = client.map(function, units, retries=RETRIES, pure=False)
+    try:
+        client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except ValueError as error:
+        raise InputError(f"not the address of a dask scheduler: {address!r} ({error})") from error
+    except OSError as error:
+        raise BackendError(f"no dask scheduler answers at {address}: {error}") from error
+    with client:
+        futures = client.map(function, units, pure=False)
         try:
             for _, result in distributed.as_completed(futures, with_results=True):
                 on_done(result)
+        except KilledWorker as error:
+            raise BackendError(f"workers of {address} keep dying over the same unit of work: {error}") from error
         finally:
             client.cancel(futures)

@@ -13,7 +13,7 @@ ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 
 
 def slug(name: str) -> str:
-    """Image id made from a file's name: lower case, other characters turned to dashes. Raises InputError if none is left."""
+    """Image id made from a file's name: lower case, other characters as dashes. Raises InputError if none is left."""
     text = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:128]
     if not ID_PATTERN.fullmatch(text):
         raise InputError(f"no image id can be made from {name!r}; give one with --name")

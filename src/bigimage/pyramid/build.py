@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigimage.errors import BackendError
 from bigimage.geometry.box import IndexBox
 from bigimage.model.patch import Patch
 from bigimage.pyramid.array import ArraySpec
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 SUBTREE = 2
 """Levels that one task climbs: 16 shards of the finest level in a raster."""
-INVALID_SEEN = "has-invalid"
-"""Marker file: some pixel is invalid, so the `valid` arrays stay."""
+
+
+def invalid_marker(root: Path) -> Path:
+    """File beside a growing pyramid that exists once a pixel is invalid, so that its `valid` arrays stay."""
+    return root.with_name(f"{root.name}.has-invalid")
+
 
 Reader = Callable[[IndexBox, Sequence[int], int], Patch]
 """(level-0 box, bands, t) → pixels."""
@@ -120,9 +125,12 @@ class Builder:
         return Missing(tuple(fill if v is None else v for v in nodata), nodata)
 
     def run(self, task: Task) -> None:
-        """Build the shards of a task."""
+        """Build the shards of a task, but for those that are stored."""
         for shard in task.shards:
-            self._shard(task.level, shard, task)
+            if self._stored(task.level, shard, task):
+                self._advance(task.level, shard, task)
+            else:
+                self._shard(task.level, shard, task)
 
     def array(self, level: int, name: str) -> ShardedArray:
         """Reader of a level's array."""
@@ -150,9 +158,8 @@ class Builder:
         self, level: int, shard: tuple[int, ...], task: Task
     ) -> tuple["NDArray[Any]", "NDArray[np.bool_] | None"]:
         """Pixels (c, spatial…) and validity of one shard, which is on disk afterwards."""
-        step = self.plan.levels[level]
-        box = _shard_box(step, shard)
-        stored = (self.root / str(level) / "image" / step.image.shard_key((*task.lead, *shard))).exists()
+        box = _shard_box(self.plan.levels[level], shard)
+        stored = self._stored(level, shard, task)
         if level <= task.floor or stored:
             array, valid = self._read_back(level, box, task)
         elif level == 0:
@@ -161,9 +168,26 @@ class Builder:
             array, valid = self._assemble(level, shard, box, task)
         if level > task.floor and not stored:
             self._write(level, shard, array, valid, task)
-        if level == 0 and task.floor < 0:
-            self.progress(box.size)
+        if level == 0 or stored:
+            self._advance(level, shard, task)
         return array, valid
+
+    def _stored(self, level: int, shard: tuple[int, ...], task: Task) -> bool:
+        """Whether a shard is there from an earlier run, and its validity too, which its first bands' task writes."""
+        if self.plan.info.may_be_invalid and not self._has_first_bands(task):
+            return False
+        key = self.plan.levels[level].image.shard_key((*task.lead, *shard))
+        return (self.root / str(level) / "image" / key).exists()
+
+    def _has_first_bands(self, task: Task) -> bool:
+        """Whether the task's shards hold the first bands; such tasks write validity."""
+        dims = self.plan.levels[0].image.dims
+        return "c" not in dims or task.lead[dims.index("c")] == 0
+
+    def _advance(self, level: int, shard: tuple[int, ...], task: Task) -> None:
+        """Report the level-0 pixels under a shard as done; higher stages only build on them."""
+        if task.floor < 0:
+            self.progress(_cost(self.plan, level, shard))
 
     def _read_source(self, box: IndexBox, task: Task) -> tuple["NDArray[Any]", "NDArray[np.bool_] | None"]:
         """Level-0 pixels from the source."""
@@ -223,18 +247,21 @@ class Builder:
     ) -> None:
         """Store a shard; validity first, so that a stored image shard means both are there."""
         step = self.plan.levels[level]
-        if (
-            valid is not None
-            and step.valid is not None
-            and (task.lead[-1:] in ((), (0,)) or "c" not in step.image.dims)
-        ):
+        if valid is not None and step.valid is not None and self._has_first_bands(task):
             if level == 0 and not valid.all():
-                (self.root / INVALID_SEEN).touch()
+                self._mark_invalid()
             lead = task.lead[: len(step.valid.dims) - len(shard)]
             piece = valid.view(np.uint8).reshape(*(1,) * len(lead), *valid.shape)
             self._store(level, "valid", step.valid, (*lead, *shard), piece)
         lead_shape = [len(self._bands(task)) if dim == "c" else 1 for dim in step.image.dims[: self.plan.lead]]
         self._store(level, "image", step.image, (*task.lead, *shard), array.reshape(*lead_shape, *array.shape[1:]))
+
+    def _mark_invalid(self) -> None:
+        """Note that `valid` means something. Raises BackendError."""
+        try:
+            invalid_marker(self.root).touch()
+        except OSError as error:
+            raise BackendError(f"cannot write {invalid_marker(self.root)}: {error.strerror}") from error
 
     def _store(self, level: int, name: str, spec: ArraySpec, shard: tuple[int, ...], array: "NDArray[Any]") -> None:
         """Encode and write one shard; nothing is written when all of it is fill."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from bigimage.model.image import ImageInfo
 from bigimage.pyramid import geozarr, ome
-from bigimage.pyramid.build import INVALID_SEEN
+from bigimage.pyramid.build import invalid_marker
 from bigimage.pyramid.layout import PyramidPlan, array_attributes
 from bigimage.pyramid.location import METADATA, NAMESPACE, group_document, write_json
 from bigimage.pyramid.record import to_document
@@ -14,7 +14,7 @@ from bigimage.pyramid.record import to_document
 
 def has_valid(root: Path, plan: PyramidPlan) -> bool:
     """Whether a finished build met invalid pixels, so that its `valid` arrays mean something."""
-    return plan.levels[0].valid is not None and (root / INVALID_SEEN).exists()
+    return plan.levels[0].valid is not None and invalid_marker(root).exists()
 
 
 def write_documents(root: Path, plan: PyramidPlan, info: ImageInfo) -> None:
@@ -41,7 +41,6 @@ def write_documents(root: Path, plan: PyramidPlan, info: ImageInfo) -> None:
             document = spec.document(array_attributes(attributes, name))
             write_json(root / str(number) / name / METADATA, document)
             consolidated[f"{number}/{name}"] = document
-    (root / INVALID_SEEN).unlink(missing_ok=True)
     own = to_document(info) | {
         "may_be_invalid": keep_valid,
         "levels": [

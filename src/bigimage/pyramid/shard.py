@@ -6,6 +6,7 @@ the Z-order curve, so that an aligned block of 2 by 2 chunks is one run of bytes
 
 import math
 import os
+import secrets
 import struct
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -93,7 +94,8 @@ def _full_chunk(part: "NDArray[Any]", spec: ArraySpec) -> "NDArray[Any]":
 
 def write_shard(path: Path, pieces: Sequence[bytes]) -> None:
     """Write a shard so that it is seen whole or not at all. Raises BackendError when the disk refuses."""
-    partial = path.with_name(path.name + PARTIAL)
+    # a cluster may run a unit again while its first worker, believed dead, still writes: each has a file of its own
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb", buffering=0) as file:
