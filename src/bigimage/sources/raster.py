@@ -131,7 +131,12 @@ class RasterSource:
     def _values(self, dataset: "DatasetReader", window: Window, bands: tuple[int, ...]) -> NDArray[np.generic]:
         """Values of bands, shape (c, y, x)."""
         out = np.empty((len(bands), int(window.height), int(window.width)), dtype=self._rule.dtype)
-        dataset.read([b + 1 for b in bands], window=window, out=out)
+        types = dataset.dtypes
+        if len({types[b] for b in bands}) == 1:
+            dataset.read([b + 1 for b in bands], window=window, out=out)
+            return out
+        for values, band in zip(out, bands, strict=True):  # rasterio reads bands of one type together
+            dataset.read(band + 1, window=window, out=values)
         return out
 
     def _missing(
