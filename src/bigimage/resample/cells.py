@@ -1,0 +1,151 @@
+"""Cells: pieces of a block between whose corners source indexes are bilinear; compiled loops judge and bound them."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import numba
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+BLOCK: Final = 256
+"""Side of the blocks of the target lattice in which everything is decided."""
+DROP: Final = 0
+KEEP: Final = 1
+SPLIT: Final = 2
+
+JIT: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Cells(NamedTuple):
+    """The control grid of a block: cells between whose corners source indexes are bilinear."""
+
+    place: Ints
+    """(n, 3): first row and column within the block, side in pixels."""
+    corners: Doubles
+    """(n, 4, 2): source index (y, x) at the centres of the pixels (0, 0), (0, side), (side, 0), (side, side)."""
+    extent: Doubles
+    """(n, 2): size (y, x) of one target pixel in source pixels."""
+
+
+@njit(**JIT)
+def _judge_cell(node: Doubles, columns: float, shape: Ints, tolerance: float) -> int:
+    """What becomes of a cell whose nodes (3, 3, 2) are source indexes: `DROP`, `KEEP` or `SPLIT`."""
+    low_y = low_x = math.inf
+    high_y = high_x = -math.inf
+    missing = 0
+    miss = 0.0
+    for a in range(3):
+        for b in range(3):
+            y, x = node[a, b, 0], node[a, b, 1]
+            if not (math.isfinite(y) and math.isfinite(x)):
+                missing += 1
+                continue
+            low_y, high_y = min(low_y, y), max(high_y, y)
+            low_x, high_x = min(low_x, x), max(high_x, x)
+            # opposite corners or ends of the edge that this middle lies between; a corner is its own
+            up, down = (0, 2) if a == 1 else (a, a)
+            left, right = (0, 2) if b == 1 else (b, b)
+            for k in range(2):
+                flat = 0.25 * (node[up, left, k] + node[up, right, k] + node[down, left, k] + node[down, right, k])
+                miss = max(miss, abs(node[a, b, k] - flat))
+    if missing:
+        return SPLIT if missing < 9 else DROP
+    straight = miss <= tolerance
+    margin_y = 1.0 if straight else high_y - low_y + 1.0
+    margin_x = 1.0 if straight else high_x - low_x + 1.0
+    if low_y - margin_y >= shape[0] or high_y + margin_y <= 0.0:
+        return DROP
+    near = low_x - margin_x < shape[1] and high_x + margin_x > 0.0
+    if columns > 0.0:
+        near |= low_x - margin_x - columns < shape[1] and high_x + margin_x - columns > 0.0
+        near |= low_x - margin_x + columns < shape[1] and high_x + margin_x + columns > 0.0
+    return (KEEP if straight else SPLIT) if near else DROP
+
+
+def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdict: Ints, corners: Doubles) -> None:
+    """Judge the cells between the nodes (n, 2k+1, 2k+1, 2) of n squares, and tell their corners.
+
+    Where columns repeat, those of a cell are brought to one side of the antimeridian, its middle into [0, columns).
+    """
+    parts = (nodes.shape[1] - 1) // 2
+    node = np.empty((3, 3, 2))
+    for n in range(nodes.shape[0]):
+        for i in range(parts):
+            for j in range(parts):
+                node[:] = nodes[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                if columns > 0.0:
+                    middle = node[1, 1, 1] - columns * math.floor(node[1, 1, 1] / columns)
+                    for a in range(3):
+                        for b in range(3):
+                            node[a, b, 1] -= columns * math.floor((node[a, b, 1] - middle) / columns + 0.5)
+                at = (n * parts + i) * parts + j
+                verdict[at] = _judge_cell(node, columns, shape, tolerance)
+                corners[at, 0], corners[at, 1] = node[0, 0], node[0, 2]
+                corners[at, 2], corners[at, 3] = node[2, 0], node[2, 2]
+
+
+def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
+    """Bounds (top, bottom, left, right) of the source indexes of each cell's pixels within a part of the block.
+
+    They go into `out` (n, 4); cells without a pixel in the part are skipped, the number of the others comes back.
+    """
+    total = 0
+    for k in range(cells.place.shape[0]):
+        top, left, side = cells.place[k, 0], cells.place[k, 1], cells.place[k, 2]
+        rows = max(top, part[0]) - top, min(top + side, part[1]) - top - 1
+        columns = max(left, part[2]) - left, min(left + side, part[3]) - left - 1
+        if rows[1] < rows[0] or columns[1] < columns[0]:
+            continue
+        out[total, 0] = out[total, 2] = math.inf
+        out[total, 1] = out[total, 3] = -math.inf
+        corner = cells.corners[k]
+        for row in rows:
+            for column in columns:
+                down, right = row / side, column / side
+                for axis in range(2):
+                    upper = corner[0, axis] + (corner[1, axis] - corner[0, axis]) * right
+                    lower = corner[2, axis] + (corner[3, axis] - corner[2, axis]) * right
+                    place = upper + (lower - upper) * down
+                    out[total, 2 * axis] = min(out[total, 2 * axis], place)
+                    out[total, 2 * axis + 1] = max(out[total, 2 * axis + 1], place)
+        total += 1
+    return total
+
+
+def array_type(dtype: str, ndim: int, *, readonly: bool = False) -> types.Array:
+    """Numba's type of a C-contiguous array; a read-only one takes writable arrays too."""
+    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly=readonly)
+
+
+def cells_type() -> types.NamedTuple:
+    """Numba's type of `Cells`."""
+    return types.NamedTuple((array_type("int64", 2), array_type("float64", 3), array_type("float64", 2)), Cells)
+
+
+def compiled(function: Callable[..., Any], result: types.Type, signature: tuple[Any, ...]) -> Callable[..., Any]:
+    """Compiled function, from numba's cache on disk where it has one to write to."""
+    try:
+        return njit([result(*signature)], cache=True, **JIT)(function)
+    except RuntimeError:
+        # numba finds neither the package nor the user's cache directory writable
+        return njit([result(*signature)], **JIT)(function)
+
+
+@lru_cache(maxsize=1)
+def judge() -> Callable[..., None]:
+    """Compiled `_judge`."""
+    number, whole = types.float64, array_type("int64", 1)
+    return compiled(
+        _judge, types.void, (array_type("float64", 4), number, whole, number, whole, array_type("float64", 3))
+    )
+
+
+@lru_cache(maxsize=1)
+def bound() -> Callable[..., int]:
+    """Compiled `_bound`."""
+    return compiled(_bound, types.int64, (cells_type(), array_type("int64", 1), array_type("float64", 2)))
