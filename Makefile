@@ -79,8 +79,9 @@ types: .venv/test.stamp
 docs: .venv/test.stamp
 	$(BIN)/mkdocs build --strict --quiet
 
+BENCHMARKS := ingest tiles serve
 bench: .venv/test.stamp .venv/kernels.stamp
-	@for script in benchmarks/ingest.py benchmarks/tiles.py benchmarks/serve.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # One resolution for every Python from 3.11 up; the demo's set is held to the versions of the whole.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pkgutil
 import platform
 import re
 import shutil
@@ -18,7 +19,7 @@ from bigimage.errors import BackendError, DataError, InputError, Unsupported
 from bigimage.samples import SAMPLES, locate
 from bigimage.settings import MB, Settings
 
-KERNELS = ("bigimage.pyramid.downsample", "bigimage.rasterize.burn")
+KERNELS = ("bigimage.pyramid.downsample", "bigimage.resample.warp", "bigimage.rasterize.burn")
 """Modules with compiled kernels; `warm()` of each compiles them or loads them from the cache on disk."""
 
 DRIVERS = ("GTiff", "JP2OpenJPEG", "VRT", "PNG", "JPEG", "GIF", "WEBP")
@@ -150,7 +151,7 @@ def _foreign_data(name: str, variables: tuple[str, ...]) -> Iterator[dict[str, A
 
 def _kernels() -> Iterator[dict[str, Any]]:
     """Whether compiled kernels lie on disk, newer than their source."""
-    for name in KERNELS:
+    for name in _kernel_modules():
         module = _import(name)
         if isinstance(module, str):
             yield _entry("kernels", f"{name}: {module}", remedy=_REINSTALL)
@@ -163,11 +164,23 @@ def _kernels() -> Iterator[dict[str, Any]]:
     yield _entry("kernels", detail, remedy="bigimage doctor --compile" if cold else "", required=False)
 
 
+def _kernel_modules() -> list[str]:
+    """`KERNELS` and the modules beside them, which hold the loops that they load on first use."""
+    names: list[str] = []
+    for name in KERNELS:
+        names.append(name)
+        package = _import(name.rpartition(".")[0])
+        if isinstance(package, ModuleType):
+            names += [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    return names
+
+
 def _jitted(module: ModuleType) -> Iterator[Any]:
-    """Kernels that a module defines and that are compiled by themselves, not only within others."""
+    """Kernels that a module defines and keeps on disk: not those that are only compiled within others."""
     for value in vars(module).values():
         function, options = getattr(value, "py_func", None), getattr(value, "targetoptions", {})
-        if function is not None and function.__module__ == module.__name__ and options.get("inline") != "always":
+        own = function is not None and function.__module__ == module.__name__
+        if own and options.get("inline") != "always" and value.stats.cache_path:
             yield value
 
 

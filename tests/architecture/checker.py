@@ -43,6 +43,8 @@ class Import:
     target: str
     node: ast.Import | ast.ImportFrom
     top_level: bool
+    for_types: bool
+    """Under `if TYPE_CHECKING:`, so that nothing is loaded."""
 
 
 def load(root: Path) -> list[Module]:
@@ -66,16 +68,22 @@ def inside(place: str, places: Sequence[str] | Mapping[str, str]) -> bool:
 
 def imports(module: Module) -> Iterator[Import]:
     """Every import statement, wherever it stands."""
-
+    guarded = {
+        inner
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     for node in ast.walk(module.tree):
-        top_level = node in module.tree.body
+        place = {"top_level": node in module.tree.body, "for_types": node in guarded}
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, node, top_level)
+                yield Import(alias.name, node, **place)
         elif isinstance(node, ast.ImportFrom):
             base = _base_of(node, module)
             for alias in node.names:
-                yield Import(f"{base}.{alias.name}", node, top_level)
+                yield Import(f"{base}.{alias.name}", node, **place)
 
 
 def _base_of(node: ast.ImportFrom, module: Module) -> str:
@@ -148,14 +156,14 @@ def check_imports_by_name(module: Module) -> Iterator[str]:
 
 
 def check_libraries(module: Module) -> Iterator[str]:
-    """Each library stays in its rooms, and every library has rooms."""
+    """Each library is loaded in its rooms only (its types may be named anywhere), and every library has rooms."""
     for item in imports(module):
         library = item.target.split(".")[0]
         places = rules.LIBRARIES.get(library)
         if places is None:
             if library not in sys.stdlib_module_names and not _is_own(item.target):
                 yield module.at(item.node, f"imports {library}, which has no place in tests/architecture/rules.py")
-        elif not inside(module.place, places):
+        elif not inside(module.place, places) and not item.for_types:
             yield module.at(item.node, f"imports {library}, which belongs in {', '.join(places)}")
 
 

@@ -33,6 +33,7 @@ BY_NAME: dict[str, str] = {
     "__init__": "the public names are loaded on first use, so that importing the package costs nothing",
     "cli": "each command loads the rooms it needs, so that --help, list and info start fast",
     "sources": "the table of sources names their modules, so that a raster loads no DICOM library",
+    "pyramid.downsample": "numba is loaded while the first shards are read, not before",
     "doctor": "a broken library must become a line of its report, not an ImportError",
 }
 """Modules that may import another by its name (importlib.import_module)."""
@@ -52,6 +53,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rasterio": ("sources", "formats"),
     "affine": ("sources", "formats"),
     "pydicom": ("sources", "formats"),
+    "dicomanonymizer": ("sources",),
     "highdicom": ("formats",),
     "SimpleITK": ("sources", "formats"),
     "zarr": ("pyramid",),
@@ -115,6 +117,7 @@ IMPURE_PLACES: dict[str, dict[str, str]] = {
         "tilesrv": "metrics and time limits",
     },
     "random": {
+        "pyramid.shard": "names of unfinished files",
         "workspace": "identities of what it creates",
         "ingest": "names of unfinished stores",
         "tilesrv": "identities of jobs and requests",
