@@ -25,6 +25,13 @@ KERNELS = ("bigimage.pyramid.downsample", "bigimage.resample.warp", "bigimage.ra
 DRIVERS = ("GTiff", "JP2OpenJPEG", "VRT", "PNG", "JPEG", "GIF", "WEBP")
 """GDAL drivers that the documented raster formats need."""
 
+EXTRAS = {
+    "demo": "real sample images",
+    "cluster": "work on a dask.distributed scheduler",
+    "deidentify": "removal of patient data",
+}
+"""Extras that users choose from, and what each is for."""
+
 _REINSTALL = "pip install --force-reinstall bigimage"
 
 
@@ -211,7 +218,7 @@ def _settings() -> Iterator[dict[str, Any]]:
 
 
 def _extras() -> Iterator[dict[str, Any]]:
-    for extra, purpose in (("demo", "real sample images"), ("cluster", "work on a dask.distributed scheduler")):
+    for extra, purpose in EXTRAS.items():
         missing = _missing(_requirements(extra))
         detail = f"{purpose}: {', '.join(missing)} not installed" if missing else purpose
         remedy = f"pip install 'bigimage[{extra}]'" if missing else ""

@@ -2,7 +2,10 @@
 
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,35 @@ def test_rule(check: Callable[[Module], Iterator[str]], modules: list[Module]) -
 
 def test_modules_import_each_other_in_no_circle(modules: list[Module]) -> None:
     assert checker.circles(modules) == []
+
+
+def declared(root: Path) -> tuple[set[str], set[str]]:
+    """Distributions that pyproject.toml asks for: always, and in any case with an extra."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+
+    def names(lines: list[str]) -> set[str]:
+        return {re.split(r"[^\w-]", line)[0].lower() for line in lines}
+
+    core = names(project["dependencies"])
+    return core, core.union(*map(names, project["optional-dependencies"].values()))
+
+
+def test_every_library_is_declared_and_optional_ones_are_imported_in_functions(
+    root: Path, modules: list[Module]
+) -> None:
+    core, known = declared(root)
+    owners = packages_distributions()
+    broken: list[str] = []
+    for module in modules:
+        for item in checker.imports(module):
+            library = item.target.split(".")[0]
+            if library in sys.stdlib_module_names or library in checker.PACKAGES:
+                continue
+            packages = {name.lower().replace("_", "-") for name in owners.get(library, [library])}
+            loaded_at_once = item.top_level and not item.for_types
+            if not packages & (core if loaded_at_once else known):
+                broken.append(module.at(item.node, f"imports {library}, which pyproject.toml does not ask for"))
+    assert not broken, "\n" + "\n".join(broken)
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks", "fixtures"])
