@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
     ("sources", "pyramid", "store", "formats"),
-    ("ingest", "rasterize", "quality", "assist"),
+    ("ingest", "link", "rasterize", "quality", "assist"),
     ("exchange",),
     ("workspace",),
     ("cli", "demo", "doctor", "__main__"),
@@ -40,7 +40,7 @@ BY_NAME: dict[str, str] = {
 
 ARRAYS = (
     *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
-    *("ingest", "rasterize", "quality", "assist", "exchange", "workspace", "demo", "tilesrv"),
+    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "workspace", "demo", "tilesrv"),
 )
 KERNELS = ("geometry", "resample", "pyramid", "rasterize", "quality", "tilesrv")
 SHAPES = ("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "tilesrv")
