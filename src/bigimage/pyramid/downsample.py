@@ -64,9 +64,11 @@ def reduce_mean(
     source, mask, steps, out = _as_volume(array, valid, factors)
     nodata = np.array([0 if v is None or v != v else v for v in missing.nodata], dtype=dtype)
     has_nodata = np.array([v is not None and v == v for v in missing.nodata])
-    _kernels().mean_blocks(
-        source, mask, steps, np.array(missing.fill, dtype=dtype), nodata, has_nodata, out, dtype.kind in "iu"
-    )
+    fill, whole = np.array(missing.fill, dtype=dtype), dtype.kind in "iu"
+    if whole and dtype.itemsize > 4:
+        _kernels().mean_wide(source, mask, steps, fill, nodata, has_nodata, out)
+    else:
+        _kernels().mean_blocks(source, mask, steps, fill, nodata, has_nodata, out, whole)
     return out.reshape(array.shape[0], *out.shape[5 - array.ndim :])
 
 
@@ -78,7 +80,7 @@ def reduce_mode(
     Values of the result are always values of the input, or the fill where nothing is valid.
     """
     source, mask, steps, out = _as_volume(array, valid, factors)
-    _kernels().mode(source, mask, steps, array.dtype.type(missing.fill[0]), out)
+    _kernels().mode(source, mask, steps, np.array(missing.fill, dtype=array.dtype), out)
     return out.reshape(array.shape[0], *out.shape[5 - array.ndim :])
 
 

@@ -39,7 +39,7 @@ def mode(a: Any, valid: Any, factors: Any, fill: Any, out: Any) -> None:
                                 if valid[z, y, x]:
                                     values[n] = a[c, z, y, x]
                                     n += 1
-                    best, best_count = fill, 0
+                    best, best_count = fill[c], 0
                     same = True
                     for p in range(1, n):
                         same = same and values[p] == values[0]
@@ -60,7 +60,7 @@ def mode(a: Any, valid: Any, factors: Any, fill: Any, out: Any) -> None:
 def mean_blocks(
     a: Any, valid: Any, factors: Any, fill: Any, nodata: Any, has_nodata: Any, out: Any, as_integer: Any
 ) -> None:
-    """(c, z, y, x) → mean of each block of `factors`, summed in float64, integers rounded half up.
+    """(c, z, y, x) → mean of each block of `factors`, summed in float64, integers (to 32 bits) rounded half up.
 
     Values that are the band's nodata or NaN count as missing. A mean that happens to equal nodata moves to a
     neighbouring value, so that it is not read as missing.
@@ -82,10 +82,48 @@ def mean_blocks(
                     elif as_integer:
                         mean = np.floor(total / count + 0.5)
                         if has_nodata[c] and mean == np.float64(nodata[c]):
-                            mean += 1.0 if total / count >= mean or mean <= 0 else -1.0
+                            mean += 1.0 if total / count >= mean else -1.0
                         out[c, k, i, j] = a.dtype.type(mean)
                     else:
-                        out[c, k, i, j] = a.dtype.type(total / count)
+                        value = a.dtype.type(total / count)
+                        if has_nodata[c] and value == nodata[c]:
+                            away = a.dtype.type(np.inf) if total / count >= value else a.dtype.type(-np.inf)
+                            value = np.nextafter(value, away)
+                        out[c, k, i, j] = value
+
+
+@numba.njit(**JIT)
+def mean_wide(a: Any, valid: Any, factors: Any, fill: Any, nodata: Any, has_nodata: Any, out: Any) -> None:
+    """`mean_blocks` for integers of 64 bits, which float64 cannot hold: quotients and remainders are summed."""
+    values = np.empty(factors[0] * factors[1] * factors[2], dtype=a.dtype)
+    two = a.dtype.type(2)
+    for c in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                for j in range(out.shape[3]):
+                    n = 0
+                    for z in range(factors[0] * k, min(factors[0] * (k + 1), a.shape[1])):
+                        for y in range(factors[1] * i, min(factors[1] * (i + 1), a.shape[2])):
+                            for x in range(factors[2] * j, min(factors[2] * (j + 1), a.shape[3])):
+                                value = a[c, z, y, x]
+                                if valid[z, y, x] and not (has_nodata[c] and value == nodata[c]):
+                                    values[n] = value
+                                    n += 1
+                    if n == 0:
+                        out[c, k, i, j] = fill[c]
+                        continue
+                    count = a.dtype.type(n)
+                    quotient, rest = a.dtype.type(0), a.dtype.type(0)
+                    for p in range(n):
+                        quotient += values[p] // count
+                        rest += values[p] % count
+                    mean = quotient + (two * rest + count) // (two * count)
+                    if has_nodata[c] and mean == nodata[c]:
+                        if rest >= (mean - quotient) * count:
+                            mean += a.dtype.type(1)
+                        else:
+                            mean -= a.dtype.type(1)
+                    out[c, k, i, j] = mean
 
 
 @numba.njit(**JIT)
