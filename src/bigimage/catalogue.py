@@ -5,11 +5,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bigimage.errors import DataError, NotFound
+from bigimage.errors import Conflict, DataError, NotFound
 
 IMAGES = "images"
 RETIRED = "retired"
 """Folder of empty files named by the ids that were removed: ids are never used again."""
+
+LINK = "link"
+"""Member of an image's own description: the folder of a foreign store that is read where it lies."""
+
+
+def check_free(workspace: Path, image: str) -> None:
+    """Raise Conflict when the id is or was in use."""
+    if image_folder(workspace, image).exists():
+        raise Conflict(f"image {image!r} exists already; choose another id with --name, or remove it first")
+    if (workspace / RETIRED / image).exists():
+        raise Conflict(f"image id {image!r} was used and removed; ids are never used again, choose another with --name")
 
 
 def image_folder(workspace: Path, image: str) -> Path:
@@ -36,8 +47,9 @@ def record(workspace: Path, image: str) -> dict[str, Any]:
         own = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]["bigimage"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / 'zarr.json'} is damaged ({error!r}); ingest the image again") from error
-    hidden = {"format", "may_be_invalid"}
-    return {"id": own["id"], "store": str(folder.resolve()), **{k: v for k, v in own.items() if k not in hidden}}
+    hidden = {"format", "may_be_invalid", LINK}
+    store = own.get(LINK) or str(folder.resolve())
+    return {"id": own["id"], "store": store, **{k: v for k, v in own.items() if k not in hidden}}
 
 
 def records(workspace: Path) -> list[dict[str, Any]]:

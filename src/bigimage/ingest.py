@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bigimage import parallel
-from bigimage.catalogue import IMAGES, RETIRED
+from bigimage.catalogue import IMAGES, check_free
 from bigimage.errors import BackendError, Cancelled, Conflict, DataError, InputError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo, check_id, slug
@@ -82,7 +82,7 @@ def ingest(
     sources = module.open(paths, image=name, options=options.open)
     try:
         for source in sources:
-            _check_free(workspace, source.info.id)
+            check_free(workspace, source.info.id)
         done: list[str] = []
         for position, source in enumerate(sources):
             files = tuple(str(p.resolve()) for p in paths)
@@ -116,14 +116,6 @@ def _fingerprint(files: Sequence[str], options: OpenOptions, position: int) -> s
     return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()[:16]
 
 
-def _check_free(workspace: Path, image: str) -> None:
-    """Raise Conflict when the id is or was in use."""
-    if (workspace / IMAGES / image).exists():
-        raise Conflict(f"image {image!r} exists already; choose another id with --name, or remove it first")
-    if (workspace / RETIRED / image).exists():
-        raise Conflict(f"image id {image!r} was used and removed; ids are never used again, choose another with --name")
-
-
 @contextmanager
 def _claim(workspace: Path, image: str) -> Generator[Path]:
     """The only right to build an id, as a lock on the partial folder; a killed holder loses it by itself.
@@ -142,7 +134,7 @@ def _claim(workspace: Path, image: str) -> Generator[Path]:
         except OSError:
             raise Conflict(f"image {image!r} is being ingested by another process") from None
         # between opening and locking, the former holder may have published the image
-        _check_free(workspace, image)
+        check_free(workspace, image)
         yield folder
     finally:
         os.close(descriptor)

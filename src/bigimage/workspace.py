@@ -11,7 +11,9 @@ from bigimage.cache import ByteLRU
 from bigimage.catalogue import RETIRED, image_folder
 from bigimage.errors import BackendError, InputError
 from bigimage.ingest import IngestOptions, Progress, ingest
-from bigimage.model.image import Role
+from bigimage.link import is_store, link, open_linked
+from bigimage.model.image import Role, check_id
+from bigimage.pyramid.foreign import store_id
 from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.pyramid.unsharded import write_unsharded
 from bigimage.settings import Settings
@@ -55,7 +57,7 @@ class Workspace:
                 return known[1]
             self._open.pop(image, None)
         self.record(image)
-        pyramid = Pyramid.open(path, self._caches)
+        pyramid = open_linked(path) or Pyramid.open(path, self._caches)
         with self._lock:
             self._open[image] = (inode, pyramid)
         return pyramid
@@ -79,7 +81,8 @@ class Workspace:
         Parameters
         ----------
         sources
-            A raster file, a DICOM file or folder, NIfTI, NRRD, MHA.
+            A raster file, a DICOM file or folder, NIfTI, NRRD, MHA; or the folder of an OME-Zarr or GeoZarr
+            pyramid, which is read where it lies and not copied.
         name
             Image id; default the slug of the file's name.
         role
@@ -99,6 +102,12 @@ class Workspace:
             See `bigimage.ingest.ingest`.
         """
         paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+        if len(paths) == 1 and is_store(paths[0]):
+            if role or crs or bounds or affine or fit_gcps:
+                raise InputError(f"{paths[0]} is read where it lies: role, crs, bounds and affine cannot be changed")
+            image = check_id(name) if name is not None else store_id(paths[0])
+            link(paths[0], self.path, image=image)
+            return [self.image(image)]
         options = IngestOptions(
             name=name,
             open=OpenOptions(crs=crs, bounds=bounds, affine=affine, fit_gcps=fit_gcps, role=role),

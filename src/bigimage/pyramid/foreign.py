@@ -109,7 +109,7 @@ def open_image(path: str | Path, *, image: str | None = None, variable: str | No
     attributes = _attributes(root)
     if NAMESPACE in attributes:
         return Pyramid.open(root)
-    name = image if image is not None else slug(root.name.removesuffix(".zarr").removesuffix(".ome"))
+    name = image if image is not None else store_id(root)
     try:
         if "layout" in _object(attributes.get("multiscales")):
             return _geozarr(root, attributes, name, variable)
@@ -121,6 +121,11 @@ def open_image(path: str | Path, *, image: str | None = None, variable: str | No
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{root}: the multiscale metadata are incomplete: {error!r}") from error
     raise Unsupported(f"{root} is a zarr group, but neither OME-Zarr 0.4 or 0.5 nor GeoZarr")
+
+
+def store_id(root: Path) -> str:
+    """Image id made from the name of a store's folder. Raises InputError when none can be made."""
+    return slug(root.name.removesuffix(".zarr").removesuffix(".ome"))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
