@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-deps
 # Hatchling comes from the lock too, so building the package downloads nothing.
 SELF := $(PIP) --no-deps --no-build-isolation --editable .
-KERNELS := $(shell find src tilesrv -name '*.py' 2>/dev/null)
+KERNELS := $(shell find src -name '*.py')
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
@@ -48,7 +48,7 @@ VIEWER := $(wildcard tilesrv/viewer/package.json)
 BROWSER := $(wildcard tests/browser/package.json)
 viewer: $(VIEWER:package.json=dist/index.html)
 
-tilesrv/viewer/dist/index.html: $(shell find tilesrv/viewer -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+tilesrv/viewer/dist/index.html: $(shell find tilesrv/viewer \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
 	npm ci --prefix tilesrv/viewer --no-audit --no-fund --loglevel=error
 	npm run build --prefix tilesrv/viewer
 	@touch $@
