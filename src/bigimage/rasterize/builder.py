@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import shapely
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
     from bigimage.geometry.grid import Grid
 
+    T = TypeVar("T", bound=np.generic)
     Geometries = Sequence[shapely.Geometry | None] | NDArray[np.object_]
     MaskBits = tuple[NDArray[np.bool_], tuple[int, int]]
 
 SLICE = 1 << 20
 """Vertices taken out of shapely at a time, so that their copies stay small beside the result."""
+TIDY = 256 << 20
+"""Bytes of vertices up to which they are laid out anew, neighbours together; larger shapes fill cache lines anyway."""
 
 
 def inverse_transform(grid: "Grid") -> "NDArray[np.float64]":
@@ -171,34 +174,43 @@ class Builder:
     def finish(self, *, order: "ArrayLike | None" = None) -> Prepared:
         """The shapes, ready to burn; `order` as of `prepare`, over all batches."""
         self._xy.resize((self._used, 2), refcheck=False)
-        flat = self._flat()
-        if self._skipped:
-            flat.box[np.isin(flat.source, list(self._skipped))] = 0  # meets no window
-        keys, cells = index.build(flat.box, flat.extent)
-        rank = _rank(flat.source, order, self._count)
-        return Prepared(self._grid, self._count, flat, keys, cells, rank, tuple(sorted(self._skipped)))
-
-    def _flat(self) -> Flat:
-        """All parts in one set of arrays."""
         groups = self._parts
-        rings = offsets(_joined([np.diff(g.rings) for g in groups], np.int64))
+        box = _joined([g.box for g in groups], np.int64, 4)
+        source = _joined([g.source for g in groups], np.int32)
+        if self._skipped:
+            box[np.isin(source, list(self._skipped))] = 0  # meets no window
+        extent = np.array(self._grid.shape, np.int64)
+        keys, place = index.sorted_keys(box, extent)
+        sizes = _joined([np.diff(g.first) for g in groups], np.int64)
+        rings = self._rings(place, sizes)
+        if self._xy.nbytes <= TIDY:
+            self._xy = edges.gather(self._xy, rings)
         pieces = edges.piece_offsets(rings)
-        kinds, sizes = np.array([g.kind for g in groups], np.uint8), np.array([len(g.source) for g in groups], np.int64)
-        return Flat(
+        kinds = np.repeat(np.array([g.kind for g in groups], np.uint8), [len(g.source) for g in groups])
+        flat = Flat(
             xy=self._xy,
             rings=rings,
             pieces=pieces,
             piece_box=edges.piece_boxes(self._xy, rings, pieces),
-            kind=np.repeat(kinds, sizes),
-            source=_joined([g.source for g in groups], np.int32),
-            first=offsets(_joined([np.diff(g.first) for g in groups], np.int64)),
-            detail=_joined([g.detail for g in groups], np.int32),
-            box=_joined([g.box for g in groups], np.int64, 4),
+            kind=kinds[place],
+            source=source[place],
+            first=offsets(sizes[place]),
+            detail=_joined([g.detail for g in groups], np.int32)[place],
+            box=box[place],
             pens=_joined(self._pens, np.float64, 4),
             runs=_joined(self._runs, np.int64, 3),
             run_first=offsets(np.array([len(r) for r in self._runs], np.int64)),
-            extent=np.array(self._grid.shape, np.int64),
+            extent=extent,
         )
+        rank = _rank(flat.source, order, self._count)
+        return Prepared(self._grid, self._count, flat, keys, rank, tuple(sorted(self._skipped)))
+
+    def _rings(self, place: "NDArray[np.int64]", sizes: "NDArray[np.int64]") -> "NDArray[np.int64]":
+        """(rings, 2) first and last vertex of the rings of all parts, part by part in the order of `place`."""
+        starts = offsets(_joined([np.diff(g.rings) for g in self._parts], np.int64))
+        first, counts = offsets(sizes)[:-1], sizes[place]
+        chosen = np.repeat(first[place] - offsets(counts)[:-1], counts) + np.arange(counts.sum())
+        return np.stack([starts[:-1][chosen], starts[1:][chosen]], axis=1)
 
 
 def as_array(geometries: "Geometries") -> "NDArray[np.object_]":
@@ -222,19 +234,19 @@ def runs_of(bits: "NDArray[np.bool_]", corner: tuple[int, int], shape: tuple[int
     return runs[(runs[:, 0] >= 0) & (runs[:, 0] < shape[0]) & (runs[:, 2] > runs[:, 1])].astype(np.int64)
 
 
-def _joined(arrays: "list[NDArray[np.generic]]", dtype: type, width: int = 0) -> "NDArray[np.generic]":
+def _joined(arrays: "Sequence[NDArray[np.generic]]", dtype: "type[T]", width: int = 0) -> "NDArray[T]":
     """Arrays end to end, also when there are none."""
     none = np.empty((0, width) if width else 0, dtype)
     return np.concatenate([none, *arrays], dtype=dtype, casting="same_kind")
 
 
-def _rank(source: "NDArray[np.int32]", order: "ArrayLike | None", count: int) -> "NDArray[np.int64] | None":
-    """Place of each part in the burn order, or None when the parts already lie in it."""
+def _rank(source: "NDArray[np.int32]", order: "ArrayLike | None", count: int) -> "NDArray[np.int32]":
+    """Place of each part's shape in the burn order."""
     if order is None:
-        return None if (np.diff(source) >= 0).all() else source.astype(np.int64)
+        return source
     keys = np.asarray(order)
     if keys.shape != (count,):
         raise InputError(f"order has shape {keys.shape}; {count} shapes need ({count},)")
-    place = np.empty(count, np.int64)
-    place[np.argsort(keys, kind="stable")] = np.arange(count)
+    place = np.empty(count, np.int32)
+    place[np.argsort(keys, kind="stable")] = np.arange(count, dtype=np.int32)
     return place[source]

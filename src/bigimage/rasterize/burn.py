@@ -133,9 +133,9 @@ def burn(
     unsigned = np.dtype(f"u{numbers.dtype.itemsize}")
     pixels, bits = out.view(unsigned), numbers.view(unsigned)
     writer = write if combine == "replace" else write_bits
-    parts, at = prepared.parts_in(box), 0
-    while at < len(parts):
-        runs, at = collect(prepared.flat, parts, at, window_of(box), rule == "all-touched")
+    at = 0
+    while at >= 0:
+        runs, at = collect(prepared.flat, prepared.keys, prepared.rank, window_of(box), rule == "all-touched", at)
         writer(runs, bits, pixels)
     return out
 
@@ -151,7 +151,7 @@ def _checked(values: "ArrayLike", count: int, dtype: "DTypeLike | None") -> "NDA
     limits = np.iinfo(cast("np.dtype[np.integer]", target))
     if count and (numbers.min() < limits.min or numbers.max() > limits.max):
         raise InputError(f"values {numbers.min()}…{numbers.max()} do not fit {target}; choose a wider type")
-    return numbers.astype(target, copy=False)
+    return cast("NDArray[np.integer]", numbers.astype(target, copy=False))
 
 
 def warm() -> None:

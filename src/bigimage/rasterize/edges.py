@@ -4,9 +4,9 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bigimage.rasterize.jit import kernel
 
 from bigimage.rasterize.flat import LONG_RING, PIECE
+from bigimage.rasterize.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def _cut_half(xy: "NDArray[np.float64]", axis: int, limit: float, sign: float) -
 
 @kernel
 def clip_ring(xy: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """A closed ring cut to within `REACH` of index 0, closed again; parity inside is kept, also where it crosses itself."""
+    """A closed ring cut to within `REACH` of index 0 and closed again; every point within keeps its parity."""
     ring = xy[:-1]
     for axis in range(2):
         for sign in (1.0, -1.0):
@@ -123,10 +123,10 @@ def _grow(box: "NDArray[np.int64]", xy: "NDArray[np.float64]", a: int, b: int) -
     for i in range(a + 1, b):
         x0, x1 = min(x0, xy[i, 0]), max(x1, xy[i, 0])
         y0, y1 = min(y0, xy[i, 1]), max(y1, xy[i, 1])
-    box[0] = min(box[0], int(math.floor(y0)) - 1)
-    box[1] = max(box[1], int(math.floor(y1)) + 2)
-    box[2] = min(box[2], int(math.floor(x0)) - 1)
-    box[3] = max(box[3], int(math.floor(x1)) + 2)
+    box[0] = min(box[0], math.floor(y0) - 1)
+    box[1] = max(box[1], math.floor(y1) + 2)
+    box[2] = min(box[2], math.floor(x0) - 1)
+    box[3] = max(box[3], math.floor(x1) + 2)
 
 
 @kernel
@@ -168,11 +168,26 @@ def store(
 
 
 @kernel
+def gather(xy: "NDArray[np.float64]", rings: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    """Vertices in the order of `rings` (rings, 2), which is changed to point to where they are now."""
+    out = np.empty_like(xy)
+    n = 0
+    for r in range(rings.shape[0]):
+        a, b = rings[r]
+        rings[r, 0] = n
+        for i in range(a, b):
+            out[n, 0], out[n, 1] = xy[i, 0], xy[i, 1]
+            n += 1
+        rings[r, 1] = n
+    return out
+
+
+@kernel
 def piece_offsets(rings: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """(rings + 1,) first piece of each ring."""
-    out = np.zeros(rings.size, np.int64)
-    for r in range(rings.size - 1):
-        edges = rings[r + 1] - rings[r] - 1
+    """(rings + 1,) first piece of each ring, of rings (rings, 2)."""
+    out = np.zeros(rings.shape[0] + 1, np.int64)
+    for r in range(rings.shape[0]):
+        edges = rings[r, 1] - rings[r, 0] - 1
         out[r + 1] = out[r] + ((edges + PIECE - 1) // PIECE if edges >= LONG_RING else 0)
     return out
 
@@ -184,10 +199,10 @@ def piece_boxes(
     """(pieces, 4) box of each run of `PIECE` edges of the long rings."""
     out = np.empty((pieces[-1], 4), np.int64)
     far = int(4 * REACH)
-    for r in range(rings.size - 1):
+    for r in range(rings.shape[0]):
         for c in range(pieces[r], pieces[r + 1]):
-            a = rings[r] + (c - pieces[r]) * PIECE
+            a = rings[r, 0] + (c - pieces[r]) * PIECE
             out[c, 0] = out[c, 2] = far
             out[c, 1] = out[c, 3] = -far
-            _grow(out[c], xy, a, min(a + PIECE + 1, rings[r + 1]))
+            _grow(out[c], xy, a, min(a + PIECE + 1, rings[r, 1]))
     return out

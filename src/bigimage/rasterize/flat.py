@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bigimage.geometry.box import IndexBox
     from bigimage.geometry.grid import Grid
 
+    Window = tuple[int, int, int, int, int, int]
+    """Row start and stop, column start and stop, then the row and the column that runs are counted from."""
+
 POLYGON, LINE, POINT, STROKE, RUNS = range(5)
 """Kinds of part: filled rings; a line one pixel wide; a pixel; a line or point drawn with a pen; runs of a mask."""
 
@@ -36,7 +39,7 @@ class Flat(NamedTuple):
     xy: "NDArray[np.float64]"
     """(vertices, 2) as (column, row). Rings are closed and run clockwise in the world; lines run backwards."""
     rings: "NDArray[np.int64]"
-    """(rings + 1,) first vertex of each ring, line or point."""
+    """(rings, 2) first vertex of each ring, line or point, and the one after its last."""
     pieces: "NDArray[np.int64]"
     """(rings + 1,) first piece of each ring; none for short ones."""
     piece_box: "NDArray[np.int64]"
@@ -70,29 +73,26 @@ class Prepared:
     """Number of shapes that were given; `burn` takes one value for each."""
     flat: Flat
     keys: "NDArray[np.int64]"
-    """Sorted keys of the spatial index."""
-    cells: "NDArray[np.int64]"
-    """Parts in the order of `keys`."""
-    rank: "NDArray[np.int64] | None"
-    """Place of each part in the burn order; None when parts are stored in that order."""
+    """Sorted keys of the spatial index, one for each part; parts are stored in this order."""
+    rank: "NDArray[np.int32]"
+    """Place of each part's shape in the burn order."""
     skipped: tuple[int, ...]
     """Positions of shapes that have no finite place on this grid (NaN, infinity); they paint nothing."""
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory held."""
-        arrays = (*self.flat, self.keys, self.cells)
-        return sum(a.nbytes for a in arrays) + (0 if self.rank is None else self.rank.nbytes)
+        arrays = {id(a): a for a in (*self.flat, self.keys, self.rank)}
+        return sum(a.nbytes for a in arrays.values())
 
     def parts_in(self, box: "IndexBox") -> "NDArray[np.int64]":
         """Parts that may touch a box of the grid, in burn order."""
-        found = query(self.keys, self.cells, self.flat.box, window_of(box))
-        found.sort()
-        return found if self.rank is None else found[np.argsort(self.rank[found], kind="stable")]
+        n, found = query(self.keys, self.flat.box, window_of(box), np.empty(256, np.int64))
+        return found[:n][np.lexsort((found[:n], self.rank[found[:n]]))]
 
     def shapes_in(self, box: "IndexBox") -> "NDArray[np.int32]":
         """Positions of the shapes that may touch a box of the grid, ascending; the test is by bounding box."""
-        return np.unique(self.flat.source[query(self.keys, self.cells, self.flat.box, window_of(box))])
+        return np.unique(self.flat.source[self.parts_in(box)])
 
 
 def window_of(box: "IndexBox") -> tuple[int, int, int, int]:

@@ -34,7 +34,7 @@ def cell_keys(box: "NDArray[np.int64]", smallest: int) -> "NDArray[np.int64]":
     return out
 
 
-def build(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def sorted_keys(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
     """Sorted keys of parts, and the parts in that order; within a cell they keep their order."""
     smallest = max(SMALLEST, int(extent.max()).bit_length() - BITS + 1)
     keys = cell_keys(box, smallest)
@@ -43,38 +43,42 @@ def build(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple[NDArr
 
 
 @kernel
-def _append(found: "NDArray[np.int64]", n: int, value: int) -> "NDArray[np.int64]":
-    if n == found.size:
-        larger = np.empty(2 * n, np.int64)
-        larger[:n] = found
-        found = larger
-    found[n] = value
-    return found
+def _find(keys: "NDArray[np.int64]", key: int, low: int, high: int) -> int:
+    """First position in low…high whose key is not less than `key`."""
+    while low < high:
+        middle = (low + high) >> 1
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel
 def query(
     keys: "NDArray[np.int64]",
-    order: "NDArray[np.int64]",
     box: "NDArray[np.int64]",
     window: "tuple[int, int, int, int]",
-) -> "NDArray[np.int64]":
-    """Parts whose box meets the window, in no particular order."""
+    found: "NDArray[np.int64]",
+) -> "tuple[int, NDArray[np.int64]]":
+    """Parts (positions in `keys`) whose box meets the window: their number, and the array that holds them."""
     y0, y1, x0, x1 = window
-    found, n = np.empty(256, np.int64), 0
-    at = 0
+    n = at = 0
     while at < keys.size:
         level = keys[at] >> 2 * BITS
-        stop = np.searchsorted(keys, (level + 1) << 2 * BITS)
+        stop = _find(keys, (level + 1) << 2 * BITS, at, keys.size)
         first_column, last_column = max((x0 >> level) - 1, 0), (x1 - 1) >> level
         for row in range(max((y0 >> level) - 1, 0), ((y1 - 1) >> level) + 1):
             base = (level << 2 * BITS) | (row << BITS)
-            i = at + np.searchsorted(keys[at:stop], base | first_column)
-            end = at + np.searchsorted(keys[at:stop], (base | last_column) + 1)
-            for k in range(i, end):
-                p = order[k]
+            begin = _find(keys, base | first_column, at, stop)
+            end = at = _find(keys, (base | last_column) + 1, begin, stop)
+            if n + end - begin > found.size:
+                larger = np.empty(2 * (n + end - begin), np.int64)
+                larger[:n] = found[:n]
+                found = larger
+            for p in range(begin, end):
                 if box[p, 0] < y1 and box[p, 1] > y0 and box[p, 2] < x1 and box[p, 3] > x0:
-                    found = _append(found, n, p)
+                    found[n] = p
                     n += 1
         at = stop
-    return found[:n]
+    return n, found

@@ -8,83 +8,120 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimage.rasterize.fill import fill_part
-from bigimage.rasterize.flat import LINE, POLYGON, RUNS, STROKE, Flat
+from bigimage.rasterize.fill import count_crossings, cross, pair, sort, stretches_of, tie_runs
+from bigimage.rasterize.flat import POINT, POLYGON, RUNS, STROKE, Flat
+from bigimage.rasterize.index import query
 from bigimage.rasterize.jit import kernel
-from bigimage.rasterize.lines import thin_line, touch_part
+from bigimage.rasterize.lines import room, thin_line, touch_part
 from bigimage.rasterize.strokes import mask_part, stroke_part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Window = tuple[int, int, int, int]
-    Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+    from bigimage.rasterize.flat import Window
 
-BATCH = 1 << 16
+    Box = tuple[int, int, int, int]
+
+PART = 0xFFFFFFFF
+"""Bits of a sort key that hold the part; those above hold its rank."""
+BATCH = 1 << 15
 """Runs collected before they are written: few enough to stay in the processor's cache."""
+TILE = 512
+"""Rows and columns burned together: small enough for the cache, for shapes lie anywhere and each pixel is far away."""
 
 
 @kernel
-def new_scratch() -> "Scratch":
-    """Arrays that grow with the largest part: stretches of edges, row starts, crossings, runs."""
-    return np.empty((64, 3), np.int64), np.empty(256, np.int64), np.empty(1024, np.int32), np.empty((512, 3), np.int32)
-
-
-@kernel
-def part_runs(flat: Flat, part: int, window: "Window", touched: bool, scratch: "Scratch") -> "tuple[int, Scratch]":
-    """Runs of pixels (row, column start, column stop, counted from the window) that a part paints; they may overlap."""
-    stretches, starts, crossings, spans = scratch
+def _other(
+    flat: Flat, part: int, window: "Window", touched: bool, runs: "NDArray[np.int32]", n: int
+) -> "tuple[NDArray[np.int32], int]":
+    """Append the runs of a part that is not filled, and of what a filled one touches."""
     kind = flat.kind[part]
-    n = 0
-    if kind == POLYGON:
-        n, (stretches, starts, crossings, spans) = fill_part(flat, part, window, scratch)
-        if touched:
-            n, spans = touch_part(flat, part, window, True, spans, n)
-    elif kind == STROKE:
-        n, spans = stroke_part(flat, part, window, touched, spans)
-    elif kind == RUNS:
-        n, spans = mask_part(flat, part, window, spans)
-    elif kind == LINE and touched:
-        n, spans = touch_part(flat, part, window, False, spans, n)
-    else:
-        a, b = flat.rings[flat.first[part]], flat.rings[flat.first[part] + 1]
-        n, spans = thin_line(flat.xy, a, b, window, spans)
-    return n, (stretches, starts, crossings, spans)
+    if kind == STROKE:
+        return stroke_part(flat, part, window, touched, runs, n)
+    if kind == RUNS:
+        return mask_part(flat, part, window, runs, n)
+    if touched and kind != POINT:
+        return touch_part(flat, part, window, kind == POLYGON, runs, n)
+    a, b = flat.rings[flat.first[part]]
+    return thin_line(flat.xy, a, b, window, runs, n)
+
+
+@kernel
+def _ordered(found: "NDArray[np.int64]", n: int, rank: "NDArray[np.int32]") -> None:
+    """Turn parts into (rank, part) pairs in one number each, sorted."""
+    for k in range(n):
+        found[k] |= np.int64(rank[found[k]]) << 32
+    sort(found, 0, n)
+
+
+@kernel
+def _tile_runs(
+    flat: Flat,
+    found: "NDArray[np.int64]",
+    tile: "Window",
+    touched: bool,
+    runs: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Append the runs of parts, the lower halves of `found`, within one tile."""
+    # arrays are named once: passing all of `flat` down for each part would cost more than the part
+    xy, rings, pieces, piece_box = flat.xy, flat.rings, flat.pieces, flat.piece_box
+    stretches, starts, crossings = np.empty((64, 3), np.int64), np.empty(TILE + 1, np.int64), np.empty(4096, np.int32)
+    for k in range(found.size):
+        part = found[k] & PART
+        top, bottom = max(tile[0], flat.box[part, 0]), min(tile[1], flat.box[part, 1])
+        window = (top, bottom, tile[2], tile[3], tile[4], tile[5])
+        begin = n
+        if flat.kind[part] == POLYGON:
+            first, stop = int(flat.first[part]), int(flat.first[part + 1])
+            need = stop - first + pieces[stop] - pieces[first]
+            if need > stretches.shape[0]:
+                stretches = np.empty((2 * need, 3), np.int64)
+            m = stretches_of(rings, pieces, piece_box, first, stop, window, stretches)
+            total, ties = count_crossings(xy, stretches, m, window, starts)
+            runs = room(runs, n, total + ties)
+            if total > crossings.size:
+                crossings = np.empty(2 * total, np.int32)
+            if ties:
+                n = tie_runs(xy, stretches, m, window, runs, n)
+            if total:
+                cross(xy, stretches, m, window, starts, crossings)
+                n = pair(window, starts, crossings, runs, n)
+        if touched or flat.kind[part] != POLYGON:
+            runs, n = _other(flat, part, window, touched, runs, n)
+        for i in range(begin, n):
+            runs[i, 3] = flat.source[part]
+    return runs, n
 
 
 @kernel
 def collect(
-    flat: Flat, parts: "NDArray[np.int64]", start: int, window: "Window", touched: bool
+    flat: Flat, keys: "NDArray[np.int64]", rank: "NDArray[np.int32]", box: "Box", touched: bool, start: int
 ) -> "tuple[NDArray[np.int32], int]":
-    """Runs (row, column start, column stop, shape) of parts from number `start` on, and the number to go on from."""
-    runs, n = np.empty((4096, 4), np.int32), 0
-    scratch = new_scratch()
+    """Runs (row, column start, column stop, shape) from tile number `start` of a box on, and the next number.
+
+    Rows and columns count from the box. Within a tile runs come in burn order. The next number is -1 at the end.
+    """
+    runs, n = np.empty((4 * BATCH, 4), np.int32), 0
+    found = np.empty(4096, np.int64)
+    across = (box[3] - box[2] + TILE - 1) // TILE
+    tiles = across * ((box[1] - box[0] + TILE - 1) // TILE)
     at = start
-    while at < parts.size and n < BATCH:
-        part = parts[at]
-        top = max(window[0], flat.box[part, 0])
-        rows = (top, min(window[1], flat.box[part, 1]), window[2], window[3])
-        count, scratch = part_runs(flat, part, rows, touched, scratch)
-        if n + count > runs.shape[0]:
-            larger = np.empty((2 * (n + count), 4), np.int32)
-            larger[:n] = runs[:n]
-            runs = larger
-        spans, shift, source = scratch[3], top - window[0], flat.source[part]
-        for s in range(count):
-            runs[n, 0], runs[n, 1], runs[n, 2] = spans[s, 0] + shift, spans[s, 1], spans[s, 2]
-            runs[n, 3] = source
-            n += 1
+    while at < tiles and n < BATCH:
+        top, left = box[0] + at // across * TILE, box[2] + at % across * TILE
+        tile = (top, min(top + TILE, box[1]), left, min(left + TILE, box[3]), box[0], box[2])
+        m, found = query(keys, flat.box, tile[:4], found)
+        _ordered(found, m, rank)
+        runs, n = _tile_runs(flat, found[:m], tile, touched, runs, n)
         at += 1
-    return runs[:n], at
+    return runs[:n], at if at < tiles else -1
 
 
 @kernel
 def write(runs: "NDArray[np.int32]", values: "NDArray[np.unsignedinteger]", out: "NDArray[np.unsignedinteger]") -> None:
     """Set each run to its shape's value."""
     for k in range(runs.shape[0]):
-        row, value = runs[k, 0], values[runs[k, 3]]
-        for column in range(runs[k, 1], runs[k, 2]):
-            out[row, column] = value
+        out[runs[k, 0], runs[k, 1] : runs[k, 2]] = values[runs[k, 3]]
 
 
 @kernel
@@ -93,6 +130,6 @@ def write_bits(
 ) -> None:
     """Add the bits of each run's shape to those already set."""
     for k in range(runs.shape[0]):
-        row, value = runs[k, 0], values[runs[k, 3]]
-        for column in range(runs[k, 1], runs[k, 2]):
-            out[row, column] |= value
+        line, value = out[runs[k, 0], runs[k, 1] : runs[k, 2]], values[runs[k, 3]]
+        for column in range(line.size):
+            line[column] |= value

@@ -8,12 +8,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bigimage.rasterize.jit import kernel
 
-from bigimage.rasterize.flat import PIECE, Flat
+from bigimage.rasterize.flat import PIECE
+from bigimage.rasterize.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from bigimage.rasterize.flat import Flat, Window
 
 EXACT_STEPS = 2**30
 """Pixels along a line up to which Bresenham's products fit 64 bits; longer ones step in floating point."""
@@ -25,26 +27,35 @@ STRAIGHT = 0.01
 """Pixels of lean below which GDAL walks an edge as axis-parallel."""
 LEAST_STEP = 1e-9
 """Pixels that GDAL's walk moves at least, to leave the border it stands on."""
+OPEN = -1
+"""In place of the shape's position while a run may still be lengthened."""
 
 
 @kernel
-def _put(spans: "NDArray[np.int32]", n: int, row: int, column: int) -> "tuple[NDArray[np.int32], int]":
-    """Append one pixel, or lengthen the last run by it."""
-    if n and spans[n - 1, 0] == row:
-        if spans[n - 1, 2] == column:
-            spans[n - 1, 2] = column + 1
-            return spans, n
-        if spans[n - 1, 1] == column + 1:
-            spans[n - 1, 1] = column
-            return spans, n
-        if spans[n - 1, 1] <= column < spans[n - 1, 2]:
-            return spans, n
-    if n == spans.shape[0]:
-        larger = np.empty((2 * n + 64, 3), np.int32)
-        larger[:n] = spans[:n]
-        spans = larger
-    spans[n, 0], spans[n, 1], spans[n, 2] = row, column, column + 1
-    return spans, n + 1
+def room(runs: "NDArray[np.int32]", n: int, more: int) -> "NDArray[np.int32]":
+    """Array with room for more runs after the first n; larger ones hold a copy of them."""
+    if n + more <= runs.shape[0]:
+        return runs
+    larger = np.empty((2 * (n + more), 4), np.int32)
+    larger[:n] = runs[:n]
+    return larger
+
+
+@kernel
+def _put(runs: "NDArray[np.int32]", n: int, row: int, column: int) -> "tuple[NDArray[np.int32], int]":
+    """Append one pixel, or lengthen the last run by it, unless that belongs to another part."""
+    if n and runs[n - 1, 0] == row and runs[n - 1, 3] == OPEN:
+        if runs[n - 1, 2] == column:
+            runs[n - 1, 2] = column + 1
+            return runs, n
+        if runs[n - 1, 1] == column + 1:
+            runs[n - 1, 1] = column
+            return runs, n
+        if runs[n - 1, 1] <= column < runs[n - 1, 2]:
+            return runs, n
+    runs = room(runs, n, 1)
+    runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = row, column, column + 1, OPEN
+    return runs, n + 1
 
 
 @kernel
@@ -52,7 +63,7 @@ def _minor(k: int, major: int, minor: int) -> int:
     """Steps along the minor axis after k steps along the major one: Bresenham's error sum, solved."""
     if major < EXACT_STEPS:
         return (2 * minor * k + major - 1) // (2 * major)
-    return int(math.ceil(minor * (k / major) - 0.5))
+    return math.ceil(minor * (k / major) - 0.5)
 
 
 @kernel
@@ -68,16 +79,16 @@ def thin_line(
     xy: "NDArray[np.float64]",
     a: int,
     b: int,
-    window: "tuple[int, int, int, int]",
-    spans: "NDArray[np.int32]",
-) -> "tuple[int, NDArray[np.int32]]":
-    """Runs of a line one pixel wide through the pixels of vertices a…b-1; of a single vertex, its pixel."""
-    y0, y1, x0, x1 = window
-    n = 0
+    window: "Window",
+    runs: "NDArray[np.int32]",
+    n: int,
+) -> "tuple[NDArray[np.int32], int]":
+    """Append the runs of a line one pixel wide through the pixels of vertices a…b-1; of a single vertex, its pixel."""
+    y0, y1, x0, x1, top, left = window
     for i in range(a, max(b - 1, a + 1)):
         j = min(i + 1, b - 1)
-        sx, sy = int(math.floor(xy[i, 0])), int(math.floor(xy[i, 1]))
-        dx, dy = int(math.floor(xy[j, 0])) - sx, int(math.floor(xy[j, 1])) - sy
+        sx, sy = math.floor(xy[i, 0]), math.floor(xy[i, 1])
+        dx, dy = math.floor(xy[j, 0]) - sx, math.floor(xy[j, 1]) - sy
         ux, uy = (1 if dx >= 0 else -1), (1 if dy >= 0 else -1)
         dx, dy = abs(dx), abs(dy)
         if dx >= dy:
@@ -90,8 +101,8 @@ def thin_line(
             else:
                 column, row = sx + ux * _minor(k, dy, dx), sy + uy * k
             if y0 <= row < y1 and x0 <= column < x1:
-                spans, n = _put(spans, n, row - y0, column - x0)
-    return n, spans
+                runs, n = _put(runs, n, row - top, column - left)
+    return runs, n
 
 
 @kernel
@@ -127,8 +138,8 @@ def _clip(
 def _walk(
     edge: "tuple[float, float, float, float]",
     rect: "tuple[int, int, int, int]",
-    window: "tuple[int, int, int, int]",
-    spans: "NDArray[np.int32]",
+    window: "Window",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """Pixels of the window within `rect` that a leaning edge passes, from left to right."""
@@ -138,7 +149,7 @@ def _walk(
     while rect[2] <= x < x_end and x < x1 and not (slope > 0 and y >= y1) and not (slope < 0 and y < y0 - 1):
         column, row = math.floor(x), math.floor(y)
         if x0 <= column and y0 <= row < y1:
-            spans, n = _put(spans, n, int(row) - window[0], int(column) - window[2])
+            runs, n = _put(runs, n, row - window[4], column - window[5])
         step_x = math.floor(x + 1.0) - x
         step_y = step_x * slope
         if math.floor(y + step_y) != row:
@@ -150,66 +161,66 @@ def _walk(
             step_y = step_x * slope
         x += step_x
         y += step_y
-    return spans, n
+    return runs, n
 
 
 @kernel
 def _walk_far(
     edge: "tuple[float, float, float, float]",
     extent: "NDArray[np.int64]",
-    window: "tuple[int, int, int, int]",
-    spans: "NDArray[np.int32]",
+    window: "Window",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """`_walk` over a short edge at once, over a long one in the fixed cells that the window meets."""
     whole = (0, extent[0], 0, extent[1])
     if edge[2] - edge[0] <= LONG_WALK and abs(edge[3] - edge[1]) <= LONG_WALK:
-        return _walk(edge, whole, window, spans, n)
+        return _walk(edge, whole, window, runs, n)
     for r in range(window[0] // LONG_WALK, (window[1] - 1) // LONG_WALK + 1):
         for c in range(window[2] // LONG_WALK, (window[3] - 1) // LONG_WALK + 1):
             top, left = r * LONG_WALK, c * LONG_WALK
             rect = (top, min(top + LONG_WALK, whole[1]), left, min(left + LONG_WALK, whole[3]))
-            spans, n = _walk(edge, rect, window, spans, n)
-    return spans, n
+            runs, n = _walk(edge, rect, window, runs, n)
+    return runs, n
 
 
 @kernel
 def _upright(
     edge: "tuple[float, float, float, float]",
-    window: "tuple[int, int, int, int]",
-    spans: "NDArray[np.int32]",
+    window: "Window",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """Pixels of an edge within one column."""
-    y0, y1, x0, x1 = window
+    y0, y1, x0, x1, top, left = window
     column = math.floor(edge[2])
     if not x0 <= column < x1:
-        return spans, n
+        return runs, n
     low, high = min(edge[1], edge[3]), max(edge[1], edge[3])
-    first = int(max(math.floor(low), float(y0)))
-    last = int(min(math.floor(high - ALIGNED), float(y1 - 1)))
+    first = max(math.floor(low), y0)
+    last = min(math.floor(high - ALIGNED), y1 - 1)
     for row in range(first, last + 1):
-        spans, n = _put(spans, n, row - y0, int(column) - x0)
-    return spans, n
+        runs, n = _put(runs, n, row - top, column - left)
+    return runs, n
 
 
 @kernel
 def _level(
     edge: "tuple[float, float, float, float]",
-    window: "tuple[int, int, int, int]",
-    spans: "NDArray[np.int32]",
+    window: "Window",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """Pixels of an edge within one row."""
-    y0, y1, x0, x1 = window
+    y0, y1, x0, x1, top, left = window
     row = math.floor(edge[1])
     if not y0 <= row < y1:
-        return spans, n
-    first = int(max(math.floor(edge[0]), float(x0)))
-    last = int(min(math.floor(edge[2] - ALIGNED), float(x1 - 1)))
+        return runs, n
+    first = max(math.floor(edge[0]), x0)
+    last = min(math.floor(edge[2] - ALIGNED), x1 - 1)
     for column in range(first, last + 1):
-        spans, n = _put(spans, n, int(row) - y0, column - x0)
-    return spans, n
+        runs, n = _put(runs, n, row - top, column - left)
+    return runs, n
 
 
 @kernel
@@ -222,49 +233,49 @@ def _aligned(a: float, b: float) -> bool:
 def _touch_edge(
     edge: "tuple[float, float, float, float]",
     extent: "NDArray[np.int64]",
-    window: "tuple[int, int, int, int]",
+    window: "Window",
     is_ring: bool,
-    spans: "NDArray[np.int32]",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """Pixels of the window that one edge touches; an edge of a ring along a border between pixels touches none."""
     xa, ya, xb, yb = edge
-    y0, y1, x0, x1 = window
+    y0, y1, x0, x1 = window[:4]
     # a pixel of slack, because the walk may overshoot by its least step
     if max(xa, xb) < x0 - 1 or max(ya, yb) < y0 - 1 or min(xa, xb) > x1 + 1 or min(ya, yb) > y1 + 1:
-        return spans, n
+        return runs, n
     if (xa < 0 and xb < 0) or (ya < 0 and yb < 0) or (xa > extent[1] and xb > extent[1]):
-        return spans, n
+        return runs, n
     if ya > extent[0] and yb > extent[0]:
-        return spans, n
+        return runs, n
     if xa > xb:
         xa, ya, xb, yb = xb, yb, xa, ya
     ordered = (xa, ya, xb, yb)
     if math.floor(xa) == math.floor(xb) or xb - xa < STRAIGHT:
         if is_ring and _aligned(xa, xb):
-            return spans, n
-        return _upright(ordered, window, spans, n)
+            return runs, n
+        return _upright(ordered, window, runs, n)
     if math.floor(ya) == math.floor(yb) or abs(ya - yb) < STRAIGHT:
         if is_ring and _aligned(ya, yb):
-            return spans, n
-        return _level(ordered, window, spans, n)
-    return _walk_far(ordered, extent, window, spans, n)
+            return runs, n
+        return _level(ordered, window, runs, n)
+    return _walk_far(ordered, extent, window, runs, n)
 
 
 @kernel
 def touch_part(
-    flat: Flat,
+    flat: "Flat",
     part: int,
-    window: "tuple[int, int, int, int]",
+    window: "Window",
     is_ring: bool,
-    spans: "NDArray[np.int32]",
+    runs: "NDArray[np.int32]",
     n: int,
-) -> "tuple[int, NDArray[np.int32]]":
+) -> "tuple[NDArray[np.int32], int]":
     """Append the runs of every pixel of the window that the edges of a part touch."""
-    y0, y1, x0, x1 = window
+    y0, y1, x0, x1 = window[:4]
     for r in range(flat.first[part], flat.first[part + 1]):
         pieces = flat.pieces[r + 1] - flat.pieces[r]
-        a, last = flat.rings[r], flat.rings[r + 1] - 1
+        a, last = flat.rings[r, 0], flat.rings[r, 1] - 1
         step = PIECE if pieces else last - a
         for c in range(max(pieces, 1)):
             b = min(a + step, last)
@@ -275,6 +286,6 @@ def touch_part(
                     continue
             for i in range(a, b):
                 edge = (flat.xy[i, 0], flat.xy[i, 1], flat.xy[i + 1, 0], flat.xy[i + 1, 1])
-                spans, n = _touch_edge(edge, flat.extent, window, is_ring, spans, n)
+                runs, n = _touch_edge(edge, flat.extent, window, is_ring, runs, n)
             a = b
-    return n, spans
+    return runs, n

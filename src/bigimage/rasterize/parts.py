@@ -85,7 +85,7 @@ class Parts:
             return replace(self, xy=np.concatenate(rings), rings=offsets(np.array([len(r) for r in rings])))
         if self.kind in (LINE, STROKE):
             return self._in_segments(xy)
-        return self.select((np.abs(xy) <= edges.REACH).all(axis=1))
+        return self.select(np.abs(xy).max(axis=1) <= edges.REACH)
 
     def _in_segments(self, xy: "NDArray[np.float64]") -> "Parts":
         """Lines as one part for each edge, cut to where 64-bit arithmetic is safe; what is left of single points."""
@@ -127,9 +127,7 @@ def _cut_segments(ends: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], ND
     return np.clip(cut, -edges.REACH, edges.REACH), inside
 
 
-def by_kind(
-    array: "NDArray[np.object_]", source: "NDArray[np.int64]", inked: "NDArray[np.bool_]"
-) -> "Iterator[Parts]":
+def by_kind(array: "NDArray[np.object_]", source: "NDArray[np.int64]", inked: "NDArray[np.bool_]") -> "Iterator[Parts]":
     """Geometries of any types taken apart into parts of one kind each; `inked` shapes have a pen."""
     kinds = shapely.get_type_id(array)
     while (kinds >= 4).any():  # multipart; collections may hold more of them

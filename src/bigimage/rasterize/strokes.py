@@ -9,20 +9,18 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bigimage.rasterize.jit import kernel
 
-from bigimage.rasterize.flat import Flat
+from bigimage.rasterize.jit import kernel
+from bigimage.rasterize.lines import room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EMPTY = (math.inf, -math.inf)
+    from bigimage.rasterize.flat import Flat, Window
 
 
 @kernel
-def _ellipse_interval(
-    x: float, y: float, pen: "NDArray[np.float64]", low: float, high: float
-) -> "tuple[float, float]":
+def _ellipse_interval(x: float, y: float, pen: "NDArray[np.float64]", low: float, high: float) -> "tuple[float, float]":
     """Least and greatest x of an ellipse about (x, y) between two heights, which may be the same."""
     tall = pen[2] * pen[2] + pen[3] * pen[3]
     top = math.sqrt(tall)
@@ -41,9 +39,7 @@ def _ellipse_interval(
 
 
 @kernel
-def _edge_interval(
-    xa: float, ya: float, xb: float, yb: float, band: "tuple[float, float]"
-) -> "tuple[float, float]":
+def _edge_interval(xa: float, ya: float, xb: float, yb: float, band: "tuple[float, float]") -> "tuple[float, float]":
     """Least and greatest x of a straight edge between two heights."""
     low, high = band
     if ya > yb:
@@ -67,8 +63,11 @@ def _flank(dx: float, dy: float, pen: "NDArray[np.float64]") -> "tuple[float, fl
 
 @kernel
 def _stroke_interval(
-    ends: "tuple[float, float, float, float]", flank: "tuple[float, float]", pen: "NDArray[np.float64]",
-    low: float, high: float,
+    ends: "tuple[float, float, float, float]",
+    flank: "tuple[float, float]",
+    pen: "NDArray[np.float64]",
+    low: float,
+    high: float,
 ) -> "tuple[float, float]":
     """Least and greatest x of the stroke along one edge between two heights."""
     xa, ya, xb, yb = ends
@@ -93,49 +92,43 @@ def _stroke_interval(
 def _stroke_edge(
     ends: "tuple[float, float, float, float]",
     pen: "NDArray[np.float64]",
-    window: "tuple[int, int, int, int]",
+    window: "Window",
     touched: bool,
-    spans: "NDArray[np.int32]",
+    runs: "NDArray[np.int32]",
     n: int,
 ) -> "tuple[NDArray[np.int32], int]":
     """Append the runs of the stroke along one edge."""
     xa, ya, xb, yb = ends
-    y0, y1, x0, x1 = window
-    top = math.hypot(pen[2], pen[3])
+    y0, y1, x0, x1, top, left = window
+    tall = math.hypot(pen[2], pen[3])
     flank = (0.0, 0.0) if xa == xb and ya == yb else _flank(xb - xa, yb - ya, pen)
-    first = int(max(math.floor(min(ya, yb) - top) - 1.0, float(y0)))
-    stop = int(min(math.floor(max(ya, yb) + top) + 2.0, float(y1)))
-    if stop - first + n > spans.shape[0]:
-        larger = np.empty((2 * (stop - first + n), 3), np.int32)
-        larger[:n] = spans[:n]
-        spans = larger
+    first = max(math.floor(min(ya, yb) - tall) - 1, y0)
+    stop = min(math.floor(max(ya, yb) + tall) + 2, y1)
+    runs = room(runs, n, max(stop - first, 0))
     for row in range(first, stop):
         if touched:
-            left, right = _stroke_interval(ends, flank, pen, float(row), row + 1.0)
-            begin, end = math.floor(left), math.ceil(right)
+            low, high = _stroke_interval(ends, flank, pen, float(row), row + 1.0)
         else:
-            left, right = _stroke_interval(ends, flank, pen, row + 0.5, row + 0.5)
-            begin, end = math.floor(left + 0.5), math.floor(right + 0.5)
-        if right <= left:
+            low, high = _stroke_interval(ends, flank, pen, row + 0.5, row + 0.5)
+        if high <= low:
             continue
-        begin, end = max(begin, float(x0)), min(end, float(x1))
+        begin = max(math.floor(low if touched else low + 0.5), x0)
+        end = min(math.ceil(high) if touched else math.floor(high + 0.5), x1)
         if end > begin:
-            spans[n, 0], spans[n, 1], spans[n, 2] = row - y0, int(begin) - x0, int(end) - x0
+            runs[n, 0], runs[n, 1], runs[n, 2] = row - top, begin - left, end - left
             n += 1
-    return spans, n
+    return runs, n
 
 
 @kernel
 def stroke_part(
-    flat: Flat, part: int, window: "tuple[int, int, int, int]", touched: bool, spans: "NDArray[np.int32]"
-) -> "tuple[int, NDArray[np.int32]]":
-    """Runs of a stroke: their number, and the array that holds them. Runs of different edges may overlap."""
+    flat: "Flat", part: int, window: "Window", touched: bool, runs: "NDArray[np.int32]", n: int
+) -> "tuple[NDArray[np.int32], int]":
+    """Append the runs of a stroke; those of different edges may overlap."""
     pen = flat.pens[flat.detail[part]]
     reach_x, reach_y = math.hypot(pen[0], pen[1]) + 2.0, math.hypot(pen[2], pen[3]) + 2.0
-    y0, y1, x0, x1 = window
-    n = 0
-    ring = flat.first[part]
-    a, last = flat.rings[ring], flat.rings[ring + 1] - 1
+    y0, y1, x0, x1 = window[:4]
+    a, last = flat.rings[flat.first[part], 0], flat.rings[flat.first[part], 1] - 1
     for i in range(a, max(last, a + 1)):
         j = min(i + 1, last)
         xa, ya, xb, yb = flat.xy[i, 0], flat.xy[i, 1], flat.xy[j, 0], flat.xy[j, 1]
@@ -143,25 +136,23 @@ def stroke_part(
             continue
         if max(ya, yb) + reach_y < y0 or min(ya, yb) - reach_y > y1:
             continue
-        spans, n = _stroke_edge((xa, ya, xb, yb), pen, window, touched, spans, n)
-    return n, spans
+        runs, n = _stroke_edge((xa, ya, xb, yb), pen, window, touched, runs, n)
+    return runs, n
 
 
 @kernel
 def mask_part(
-    flat: Flat, part: int, window: "tuple[int, int, int, int]", spans: "NDArray[np.int32]"
-) -> "tuple[int, NDArray[np.int32]]":
-    """Runs of a mask within the window: their number, and the array that holds them."""
-    y0, y1, x0, x1 = window
-    first, stop = flat.run_first[flat.detail[part]], flat.run_first[flat.detail[part] + 1]
+    flat: "Flat", part: int, window: "Window", runs: "NDArray[np.int32]", n: int
+) -> "tuple[NDArray[np.int32], int]":
+    """Append the runs of a mask."""
+    y0, y1, x0, x1, top, left = window
+    first, stop = int(flat.run_first[flat.detail[part]]), int(flat.run_first[flat.detail[part] + 1])
     rows = flat.runs[first:stop, 0]
-    begin, end = np.searchsorted(rows, y0), np.searchsorted(rows, y1)
-    if end - begin > spans.shape[0]:
-        spans = np.empty((2 * (end - begin), 3), np.int32)
-    n = 0
-    for i in range(first + begin, first + end):
-        left, right = max(flat.runs[i, 1], x0), min(flat.runs[i, 2], x1)
-        if right > left:
-            spans[n, 0], spans[n, 1], spans[n, 2] = flat.runs[i, 0] - y0, left - x0, right - x0
+    begin, end = first + int(np.searchsorted(rows, y0)), first + int(np.searchsorted(rows, y1))
+    runs = room(runs, n, end - begin)
+    for i in range(begin, end):
+        a, b = max(flat.runs[i, 1], x0), min(flat.runs[i, 2], x1)
+        if b > a:
+            runs[n, 0], runs[n, 1], runs[n, 2] = flat.runs[i, 0] - top, a - left, b - left
             n += 1
-    return n, spans
+    return runs, n
