@@ -66,6 +66,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("store",),
     "sqlite3": ("store",),
     "psycopg": ("store",),
+    "alembic": ("store",),
+    "geopandas": ("model.geodataframe", "formats"),
     "dask": ("parallel", "pyramid.pyramid"),
     "distributed": ("parallel",),
     "click": ("cli",),
@@ -106,6 +108,7 @@ IMPURE_PLACES: dict[str, dict[str, str]] = {
     "clock": {
         "workspace": "dates what it stores",
         "ingest": "dates the provenance",
+        "store": "dates revisions",
         "tilesrv": "dates replies and jobs",
     },
     "stopwatch": {
