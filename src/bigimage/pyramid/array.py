@@ -88,6 +88,22 @@ def number_from_json(value: float | int | str) -> float | int:
     return float(value) if isinstance(value, str) else value
 
 
+def as_stored(value: float | int | None, dtype: np.dtype[Any]) -> float | int | None:
+    """A nodata value as pixels of a type hold it; None when they cannot.
+
+    Files give float32 pixels the nodata of float64 (-1.8e308); GDAL takes the nearest finite value for it.
+    """
+    if value is None:
+        return None
+    if dtype.kind == "f":
+        limits = np.finfo(dtype)
+        held = value if not math.isfinite(value) else max(float(limits.min), min(value, float(limits.max)))
+        return float(dtype.type(held))
+    whole = math.isfinite(value) and float(value).is_integer()
+    limits = np.iinfo(dtype)
+    return int(value) if whole and limits.min <= value <= limits.max else None
+
+
 @dataclass(frozen=True)
 class ArraySpec:
     """A sharded array. All tuples have one entry per axis, in the order of `dims`."""
@@ -174,7 +190,7 @@ class ArraySpec:
                 number_from_json(document["fill_value"]),
                 "zstd" if inner["name"] == "zstd" else "blosc-lz4",
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             raise Unsupported(f"not an array that bigimage laid out: {error!r}") from error
         codec_ok = inner["name"] == "zstd" or (
             inner["name"] == "blosc" and inner["configuration"].get("cname") == "lz4"

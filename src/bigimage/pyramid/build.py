@@ -17,7 +17,7 @@ import numpy as np
 from bigimage.errors import BackendError
 from bigimage.geometry.box import IndexBox
 from bigimage.model.patch import Patch
-from bigimage.pyramid.array import ArraySpec
+from bigimage.pyramid.array import ArraySpec, as_stored
 from bigimage.pyramid.downsample import Missing, reduce_mean, reduce_mode, reduce_valid
 from bigimage.pyramid.layout import LevelPlan, PyramidPlan, children, shard_shape
 from bigimage.pyramid.shard import ShardedArray, encode_shard, write_shard
@@ -120,8 +120,9 @@ class Builder:
     @cached_property
     def missing(self) -> Missing:
         """How each band marks missing values."""
-        fill = self.plan.levels[0].image.fill
-        nodata = tuple(band.nodata for band in self.plan.info.bands)
+        spec = self.plan.levels[0].image
+        fill = spec.fill
+        nodata = tuple(as_stored(band.nodata, spec.np_dtype) for band in self.plan.info.bands)
         return Missing(tuple(fill if v is None else v for v in nodata), nodata)
 
     def run(self, task: Task) -> None:

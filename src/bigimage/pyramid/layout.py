@@ -10,7 +10,7 @@ import numpy as np
 from bigimage.geometry.grid import Grid
 from bigimage.geometry.tiling import level_shapes
 from bigimage.model.image import ImageInfo
-from bigimage.pyramid.array import ArraySpec, codec_for
+from bigimage.pyramid.array import ArraySpec, as_stored, codec_for
 
 CHUNK = 256
 """Pixels along each side of a chunk: one tile of the size that viewers ask for."""
@@ -21,6 +21,11 @@ MAX_SHARD_BYTES = 16 << 20
 SHARD_SIDES = (4096, 2048, 1024, 512, 256)
 MAX_BAND_BYTES = 128 << 20
 """Decoded bytes of a row of shards, where a source must be read over its whole width."""
+VOLUME_CHUNK = (32, 64, 64)
+"""Voxels of a volume's chunk along (z, y, x): measured so that slices along all three axes decode about as much."""
+VOLUME_SHARDS = ((128, 256, 256), (64, 256, 256), (32, 256, 256), (32, 128, 128), (32, 64, 64))
+VOLUME_COARSEST = 128
+"""Levels of a volume are added until the longest side that can be halved is no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +72,103 @@ def _raster_blocks(info: ImageInfo, *, by_rows: bool) -> tuple[int, int, int, in
 
 def fill_of(info: ImageInfo) -> float | int:
     """Value of pixels that are not stored: the nodata that all bands share, else 0."""
-    values = {str(band.nodata): band.nodata for band in info.bands}
-    if len(values) != 1:
-        return 0
-    (nodata,) = values.values()
     dtype = np.dtype(info.dtype)
-    if nodata is None:
-        return 0
-    if dtype.kind == "f":
-        return float(dtype.type(nodata))
-    limits = np.iinfo(dtype)
-    whole = math.isfinite(nodata) and float(nodata).is_integer() and limits.min <= nodata <= limits.max
-    return int(nodata) if whole else 0
+    values = {str(held): held for held in (as_stored(band.nodata, dtype) for band in info.bands)}
+    (first, *others) = values.values()
+    return 0 if first is None or others else first
+
+
+def plan_pyramid(info: ImageInfo, *, by_rows: bool = False) -> PyramidPlan:
+    """Layout of any image.
+
+    With `by_rows`, shards are low enough along the first spatial axis that a row of them, or a slab of a volume, fits
+    in memory.
+    """
+    return plan_volume(info, by_rows=by_rows) if info.grid.ndim == 3 else plan_raster(info, by_rows=by_rows)
+
+
+def _lead(info: ImageInfo, per_shard: int, per_chunk: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shard and chunk extents along the axes before the spatial ones: single times, bands as given."""
+    axes = info.axes[: len(info.axes) - info.grid.ndim]
+    return tuple(per_shard if a == "c" else 1 for a in axes), tuple(per_chunk if a == "c" else 1 for a in axes)
+
+
+def _level(
+    info: ImageInfo,
+    grid: Grid,
+    factors: tuple[int, ...],
+    *,
+    lead: tuple[tuple[int, ...], tuple[int, ...]],
+    shard: tuple[int, ...],
+    chunk: tuple[int, ...],
+) -> LevelPlan:
+    """One level from its spatial shard and chunk."""
+    count = len(info.axes) - grid.ndim
+    codec = codec_for(np.dtype(info.dtype)) if info.role == "image" else "zstd"
+    image = ArraySpec(
+        info.axes,
+        (*info.shape[:count], *grid.shape),
+        (*lead[0], *shard),
+        (*lead[1], *chunk),
+        info.dtype,
+        fill_of(info),
+        codec,
+    )
+    times = tuple(n for axis, n in zip(info.axes, info.shape, strict=True) if axis == "t")
+    dims = tuple(axis for axis in info.axes if axis != "c")
+    one = (1,) * len(times)
+    valid = ArraySpec(dims, (*times, *grid.shape), (*one, *shard), (*one, *chunk), "uint8", 0, "zstd")
+    return LevelPlan(grid, factors, image, valid if info.may_be_invalid else None)
+
+
+def halving(grid: Grid) -> tuple[int, ...]:
+    """Factors to the next level of a volume: the finest axes are halved until voxels are about as long as wide.
+
+    Unevenly spaced slices are never merged. All ones when there is nothing left to halve.
+    """
+    spacing = grid.spacing
+    can = [n > 1 and not (axis == 0 and grid.slices is not None) for axis, n in enumerate(grid.shape)]
+    if not any(can) or max(n for n, ok in zip(grid.shape, can, strict=True) if ok) <= VOLUME_COARSEST:
+        return (1,) * grid.ndim
+    finest = min(s for s, ok in zip(spacing, can, strict=True) if ok)
+    limit = finest * math.sqrt(2) * (1 + 1e-9)
+    return tuple(2 if ok and s <= limit else 1 for s, ok in zip(spacing, can, strict=True))
+
+
+def plan_volume(info: ImageInfo, *, by_rows: bool = False) -> PyramidPlan:
+    """Levels of a volume: image [t,][c,]z,y,x, valid [t,]z,y,x."""
+    item = np.dtype(info.dtype).itemsize
+    bands = _band_axis(info)
+    plane = bands * item * info.grid.shape[1] * info.grid.shape[2]
+    chunk = (min(VOLUME_CHUNK[0], 1 << (info.grid.shape[0] - 1).bit_length()), *VOLUME_CHUNK[1:])
+    together = bands * math.prod(chunk) * item <= MAX_CHUNK_BYTES
+    shard = chunk
+    for sides in VOLUME_SHARDS:
+        shard = (max(chunk[0], sides[0] * chunk[0] // VOLUME_CHUNK[0]), *sides[1:])
+        fits = bands * math.prod(shard) * item <= MAX_SHARD_BYTES
+        if fits and (not by_rows or shard[0] * plane <= MAX_BAND_BYTES):
+            break
+    lead = _lead(info, bands, bands if together else 1)
+    grid, factors = info.grid, (1,) * 3
+    levels = [_level(info, grid, factors, lead=lead, shard=shard, chunk=chunk)]
+    while (factors := halving(grid)) != (1, 1, 1):
+        grid = grid.coarsen(factors)
+        levels.append(_level(info, grid, factors, lead=lead, shard=shard, chunk=chunk))
+    return PyramidPlan(info, tuple(levels))
 
 
 def plan_raster(info: ImageInfo, *, by_rows: bool = False) -> PyramidPlan:
-    """Levels of a raster: halved until the longest side fits 256; image (c, y, x), valid (y, x).
-
-    With `by_rows`, shards are low enough that a row of them fits in memory.
-    """
+    """Levels of a raster: halved until the longest side fits 256; image [t,][c,]y,x, valid [t,]y,x."""
     bands_per_chunk, bands_per_shard, chunk, side = _raster_blocks(info, by_rows=by_rows)
-    bands = info.shape[0]
-    fill = fill_of(info)
+    lead = _lead(info, bands_per_shard, bands_per_chunk)
     levels: list[LevelPlan] = []
     for number, shape in enumerate(level_shapes(info.grid.shape)):
         # small levels get small shards: a power of two of chunks that covers them
         extent = chunk * (1 << max(0, math.ceil(math.log2(max(shape) / chunk))))
-        shard = min(side, extent)
-        image = ArraySpec(
-            info.axes,
-            (bands, *shape),
-            (bands_per_shard, shard, shard),
-            (bands_per_chunk, chunk, chunk),
-            info.dtype,
-            fill,
-            codec_for(np.dtype(info.dtype)) if info.role == "image" else "zstd",
-        )
-        valid = ArraySpec(info.axes[1:], shape, (shard, shard), (chunk, chunk), "uint8", 0, "zstd")
+        shard = (min(side, extent),) * 2
+        factors = (2, 2) if number else (1, 1)
         grid = info.grid.coarsen(1 << number)
-        levels.append(LevelPlan(grid, (1, 1) if number == 0 else (2, 2), image, valid if info.may_be_invalid else None))
+        levels.append(_level(info, grid, factors, lead=lead, shard=shard, chunk=(chunk, chunk)))
     return PyramidPlan(info, tuple(levels))
 
 

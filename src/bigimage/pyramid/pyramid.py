@@ -16,7 +16,7 @@ from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.patch import Patch
-from bigimage.pyramid.array import ArraySpec
+from bigimage.pyramid.array import ArraySpec, as_stored
 from bigimage.pyramid.location import METADATA, NAMESPACE, read_json
 from bigimage.pyramid.record import from_document
 from bigimage.pyramid.shard import ShardedArray
@@ -265,8 +265,9 @@ class Pyramid:
         for i, number in enumerate(bands):
             band = self.info.bands[number]
             missing = np.zeros(array.shape[1:], dtype=np.bool_) if patch.valid is None else ~patch.valid
-            if band.nodata is not None:
-                missing = missing | (patch.array[i] == band.nodata)
+            nodata = as_stored(band.nodata, patch.array.dtype)
+            if nodata is not None:
+                missing = missing | (patch.array[i] == nodata)
             array[i] = array[i] * band.scale + band.offset
             array[i][missing] = np.nan
         return replace(patch, array=array)

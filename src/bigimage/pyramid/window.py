@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimage.model.image import Band, ImageInfo
+from bigimage.pyramid.array import as_stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,16 +21,23 @@ def band_window(values: "NDArray[Any]", valid: "NDArray[np.bool_] | None", band:
     keep = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, dtype=np.bool_)
     if valid is not None:
         keep &= valid
-    if band.nodata is not None:
-        keep &= values != band.nodata
+    nodata = as_stored(band.nodata, values.dtype)
+    if nodata is not None:
+        keep &= values != nodata
     kept = values[keep]
     if not kept.size:
         return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(kept.astype(np.float64, copy=False), PERCENTILES))
+    # "nearest" gives values that occur, and never overflows between two of them
+    low, high = (float(v) for v in np.percentile(kept, PERCENTILES, method="nearest"))
     if low < high:
         return low, high
     low, high = float(kept.min()), float(kept.max())
-    return (low, high) if low < high else (low, low + 1.0)
+    if low < high:
+        return low, high
+    if low == np.finfo(np.float64).max:
+        return float(np.nextafter(low, 0.0)), low
+    # beyond 2^53 a value and the next whole number are the same float
+    return low, max(low + 1.0, float(np.nextafter(low, np.inf)))
 
 
 def windows(

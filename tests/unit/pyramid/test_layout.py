@@ -1,0 +1,138 @@
+"""Layout: chunks and shards of every size and band count, and how the shards of levels hang together."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigimage.geometry.grid import Grid
+from bigimage.geometry.tiling import level_shapes
+from bigimage.model.image import Band, ImageInfo
+from bigimage.pyramid.layout import (
+    MAX_BAND_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_SHARD_BYTES,
+    array_attributes,
+    children,
+    fill_of,
+    plan_raster,
+)
+from tests.pyramids import DTYPES, TRANSFORM, UTM
+
+
+def _info(shape: tuple[int, int, int], dtype: str = "uint8", **facts: object) -> ImageInfo:
+    nodata = facts.pop("nodata", None)
+    return ImageInfo(
+        id="scene",
+        grid=Grid.from_transform(TRANSFORM, shape[1:], UTM),
+        axes=("c", "y", "x"),
+        shape=shape,
+        dtype=dtype,
+        bands=tuple(Band(name=str(i), nodata=nodata) for i in range(shape[0])),  # type: ignore[arg-type]
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+shapes = st.tuples(st.integers(1, 700), st.integers(1, 100_000), st.integers(1, 100_000))
+
+
+@given(shapes, st.sampled_from(DTYPES), st.booleans(), st.booleans())
+def test_every_plan_keeps_its_budgets(shape: tuple[int, int, int], dtype: str, by_rows: bool, masked: bool) -> None:
+    plan = plan_raster(_info(shape, dtype, may_be_invalid=masked), by_rows=by_rows)
+    assert [level.image.shape[1:] for level in plan.levels] == level_shapes(shape[1:])
+    for number, level in enumerate(plan.levels):
+        spec = level.image
+        item = np.dtype(dtype).itemsize
+        assert spec.chunk_nbytes <= max(MAX_CHUNK_BYTES, 256 * 256 * item)
+        assert math.prod(spec.shards) * item <= MAX_SHARD_BYTES
+        assert level.grid == plan.info.grid.coarsen(2**number)
+        assert level.factors == ((1, 1) if number == 0 else (2, 2))
+        assert (level.valid is not None) == masked
+        if level.valid is not None:
+            assert level.valid.shards == spec.shards[1:]
+            assert level.valid.shape == spec.shape[1:]
+            assert (level.valid.dtype, level.valid.fill) == ("uint8", 0)
+    first = plan.levels[0].image
+    row = first.shards[0] * first.shards[1] * shape[2] * np.dtype(dtype).itemsize
+    assert not by_rows or row <= MAX_BAND_BYTES or first.shards[1] == 256
+
+
+@given(shapes, st.sampled_from(["uint8", "float32"]), st.booleans())
+def test_every_shard_has_one_parent(shape: tuple[int, int, int], dtype: str, by_rows: bool) -> None:
+    plan = plan_raster(_info((shape[0] % 5 + 1, *shape[1:]), dtype), by_rows=by_rows)
+    for finer, coarser in zip(plan.levels, plan.levels[1:], strict=False):
+        below = [
+            child for index in np.ndindex(*coarser.image.shard_grid[1:]) for child in children(index, finer, coarser)
+        ]
+        assert sorted(below) == sorted(map(tuple, np.ndindex(*finer.image.shard_grid[1:])))
+
+
+@pytest.mark.parametrize(
+    ("bands", "dtype", "chunk", "shard"),
+    [
+        (1, "uint8", (1, 256, 256), (1, 4096, 4096)),
+        (3, "uint8", (3, 256, 256), (3, 2048, 2048)),
+        (4, "uint16", (4, 256, 256), (4, 1024, 1024)),
+        (8, "uint16", (8, 256, 256), (8, 1024, 1024)),
+        (31, "uint16", (1, 256, 256), (31, 512, 512)),  # 4 MB together: chunks per band
+        (400, "float32", (1, 256, 256), (64, 256, 256)),  # 100 MB together: shards of some bands
+    ],
+)
+def test_blocks_by_band_count(bands: int, dtype: str, chunk: tuple[int, ...], shard: tuple[int, ...]) -> None:
+    spec = plan_raster(_info((bands, 9000, 9000), dtype)).levels[0].image
+    assert (spec.chunks, spec.shards) == (chunk, shard)
+
+
+def test_small_levels_have_small_shards() -> None:
+    plan = plan_raster(_info((3, 5000, 300)))
+    assert [level.image.shards[1] for level in plan.levels] == [2048, 2048, 2048, 1024, 512, 256]
+    assert plan_raster(_info((3, 1, 1))).levels[0].image.shards == (3, 256, 256)
+
+
+def test_labels_are_compressed_by_zstd_whatever_their_type() -> None:
+    assert plan_raster(_info((1, 9, 9), "uint32", role="labels")).levels[0].image.codec == "zstd"
+    assert plan_raster(_info((1, 9, 9), "uint32")).levels[0].image.codec == "blosc-lz4"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "fill"),
+    [
+        ("uint8", None, 0),
+        ("uint8", 255, 255),
+        ("uint8", 255.0, 255),
+        ("uint8", -9999, 0),
+        ("uint8", 2.5, 0),
+        ("uint8", math.nan, 0),
+        ("int16", -32768.0, -32768),
+        ("uint64", 2**64 - 1, 2**64 - 1),
+        ("float32", -9999, -9999.0),
+        ("float32", 3.4028234663852886e38, 3.4028234663852886e38),
+        ("float32", 0.1, float(np.float32(0.1))),
+        ("float32", -1.7976931348623157e308, -3.4028234663852886e38),
+        ("float64", -math.inf, -math.inf),
+    ],
+)
+def test_missing_pixels_are_stored_as_the_nodata_that_all_bands_share(dtype: str, nodata: float, fill: float) -> None:
+    found = fill_of(_info((3, 5, 5), dtype, nodata=nodata))
+    assert found == fill
+    assert type(found) is type(fill)
+
+
+def test_not_a_number_is_a_fill() -> None:
+    assert math.isnan(fill_of(_info((1, 5, 5), "float32", nodata=math.nan)))
+
+
+def test_bands_that_disagree_share_no_fill() -> None:
+    info = _info((2, 5, 5))
+    bands = (Band(name="a", nodata=7), Band(name="b", nodata=8))
+    for some in (bands, (bands[0], Band(name="b"))):
+        assert (
+            fill_of(ImageInfo(id="x", grid=info.grid, axes=info.axes, shape=info.shape, dtype="uint8", bands=some)) == 0
+        )
+
+
+def test_a_valid_array_says_what_it_means() -> None:
+    assert array_attributes({"a": 1}, "image") == {"a": 1}
+    assert array_attributes({"a": 1}, "valid")["flag_values"] == [0, 1]

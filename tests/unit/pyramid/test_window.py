@@ -1,0 +1,73 @@
+"""Default display ranges: always usable, whatever the pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bigimage.model.image import Band
+from bigimage.pyramid.window import band_window, windows
+from tests.pyramids import describe
+
+PLAIN = Band(name="b")
+
+
+def test_the_range_leaves_out_two_percent_at_each_end() -> None:
+    values = np.arange(1001, dtype="uint16").reshape(7, 143)
+    assert band_window(values, None, PLAIN) == (20, 980)
+
+
+def test_invalid_pixels_and_nodata_do_not_count() -> None:
+    values = np.array([[1, 2, 3, 200, 255]], dtype="uint8")
+    valid = np.array([[True, True, True, False, True]])
+    low, high = band_window(values, valid, Band(name="b", nodata=255))
+    assert (low, high) == (1, 3)
+    floats = np.array([[np.nan, np.inf, -np.inf, 5, 6, -9999]], dtype="float32")
+    assert band_window(floats, None, Band(name="b", nodata=-9999)) == (5, 6)
+
+
+def test_nothing_valid_has_a_range_too() -> None:
+    values = np.full((3, 3), np.nan)
+    assert band_window(values, None, PLAIN) == (0, 1)
+    assert band_window(np.zeros((3, 3), "uint8"), np.zeros((3, 3), dtype=bool), PLAIN) == (0, 1)
+
+
+def test_a_rare_value_still_opens_the_range() -> None:
+    values = np.zeros((100, 100), dtype="uint8")
+    values[0, 0] = 9
+    assert band_window(values, None, PLAIN) == (0, 9)
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from(["uint8", "int64", "uint64", "float32", "float64"]),
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=5),
+    ),
+    st.one_of(st.none(), st.floats(), st.integers(-(2**63), 2**64 - 1)),
+)
+def test_low_is_below_high_and_both_are_finite(values: np.ndarray, nodata: float | None) -> None:
+    low, high = band_window(values, None, Band(name="b", nodata=nodata))
+    assert low < high
+    assert np.isfinite([low, high]).all()
+
+
+def test_the_colours_of_a_picture_share_a_range() -> None:
+    array = np.stack([np.arange(101).reshape(1, 101) + 50 * band for band in range(4)]).astype("uint8")
+    names = ("red", "green", "blue", "alpha")
+    bands = tuple(Band(name=n, interpretation=n) for n in names)
+    assert windows(array, None, describe(array, bands=bands)) == ((2, 198), (2, 198), (2, 198), (152, 248))
+    wide = array.astype("uint16")
+    assert windows(wide, None, describe(wide, bands=bands))[0] == (2, 98)
+
+
+def test_labels_are_shown_from_zero_to_the_largest() -> None:
+    array = np.array([[[0, 3, 7]], [[0, 0, 0]]], dtype="uint8")
+    assert windows(array, None, describe(array, role="labels")) == ((0, 7), (0, 1))
+
+
+@pytest.mark.parametrize("value", [0.0, 1e20, -1e300, float(np.finfo("f8").max), float(2**60)])
+def test_constant_pixels(value: float) -> None:
+    low, high = band_window(np.full((2, 2), value), None, PLAIN)
+    assert low <= value <= high
+    assert low < high
