@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -16,13 +16,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bigimage import parallel
 from bigimage.catalogue import IMAGES, check_free
 from bigimage.errors import BackendError, Cancelled, Conflict, DataError, InputError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo, check_id, slug
 from bigimage.pyramid.build import Builder, Task, plan_tasks, total_cost
-from bigimage.pyramid.layout import PyramidPlan, plan_raster
+from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.pyramid.publish import has_valid, write_documents
 from bigimage.pyramid.shard import PARTIAL
 from bigimage.pyramid.window import MAX_PIXELS, windows
@@ -101,6 +103,14 @@ def _partial(workspace: Path, image: str) -> Path:
     return workspace.resolve() / IMAGES / f".{image}.partial"
 
 
+def _contents(paths: Iterable[str]) -> list[Path]:
+    """The files named, and all files below the folders named, sorted."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return found
+
+
 def _fingerprint(files: Sequence[str], options: OpenOptions, position: int) -> str:
     """Files by name, size and time, the options, and the version that lays out shards, as a short digest.
 
@@ -108,10 +118,10 @@ def _fingerprint(files: Sequence[str], options: OpenOptions, position: int) -> s
     else. Raises NotFound.
     """
     try:
-        stats = [Path(name).stat() for name in files]
+        stats = [(name, Path(name).stat()) for name in _contents(files)]
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename} is gone") from error
-    described = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(files, stats, strict=True)]
+    described = [[str(name), stat.st_size, stat.st_mtime_ns] for name, stat in stats]
     document = {"files": described, "options": asdict(options), "position": position, "version": version("bigimage")}
     return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()[:16]
 
@@ -147,7 +157,7 @@ def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptio
         _prepare(folder, root)
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="bigimage-hash") as pool:
-            checksum = pool.submit(_checksum, [Path(p) for p in job.paths], stop)
+            checksum = pool.submit(_checksum, _contents(job.paths), stop)
             try:
                 _run(source, plan, job, options, progress=progress)
                 sha256 = checksum.result()
@@ -184,11 +194,9 @@ def _sweep(root: Path) -> None:
 
 
 def _checksum(paths: Sequence[Path], stop: threading.Event) -> str | None:
-    """SHA-256 over the contents of the files, one after the other; None for folders, or when stopped."""
+    """SHA-256 over the contents of the files, one after the other; None when stopped."""
     digest = hashlib.sha256()
     for path in paths:
-        if not path.is_file():
-            return None
         with path.open("rb", buffering=0) as file:
             while block := file.read(HASH_BLOCK):
                 if stop.is_set():
@@ -199,12 +207,12 @@ def _checksum(paths: Sequence[Path], stop: threading.Event) -> str | None:
 
 def _plan(source: Source) -> PyramidPlan:
     """Layout of a source's pyramid."""
-    return plan_raster(source.info, by_rows=source.layout != "tiles")
+    return plan_pyramid(source.info, by_rows=source.layout != "tiles")
 
 
 def _reader(source: Source, plan: PyramidPlan) -> Source:
     """The source, or the source in bands where it is decoded row by row."""
-    return source if source.layout == "tiles" else Banded(source, plan.levels[0].image.shards[-2])
+    return source if source.layout == "tiles" else Banded(source, plan.levels[0].image.shards[plan.lead])
 
 
 def _builder(source: Source, plan: PyramidPlan, root: Path, progress: Callable[[int], None]) -> Builder:
@@ -264,6 +272,8 @@ def _describe(root: Path, plan: PyramidPlan, sha256: str | None) -> ImageInfo:
     )
     image = builder.array(level, "image")
     array = image.read(IndexBox.of_shape(image.spec.shape))
+    # bands first, then everything else that a band has
+    array = np.moveaxis(array, plan.info.axes.index("c"), 0) if "c" in plan.info.axes else array[None]
     valid = None
     if has_valid(root, plan):
         mask = builder.array(level, "valid")

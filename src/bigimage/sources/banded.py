@@ -1,4 +1,4 @@
-"""A source read in bands over its whole width, for files that can only be decoded row by row."""
+"""A source read in bands of rows, or slabs of slices, for files that are decoded by whole rows or slices."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from bigimage.sources.door import Layout, Source
 
 
 class Banded:
-    """Wraps a source: each thread keeps the band of rows that it read last.
+    """Wraps a source: each thread keeps the band of rows, or the slab of slices, that it read last.
 
     Neighbours in a row of shards so cost one decode. Memory per thread is one band.
     """
@@ -32,7 +32,7 @@ class Banded:
 
     def read(self, box: IndexBox, *, bands: Sequence[int] | None = None, t: int = 0) -> Patch:
         """As `Source.read`."""
-        height, width = self.info.grid.shape
+        height, *across = self.info.grid.shape
         first = box.start[0] // self._rows * self._rows
         if box.stop[0] > first + self._rows:
             return self._source.read(box, bands=bands, t=t)
@@ -40,11 +40,11 @@ class Banded:
         if getattr(self._local, "key", None) != key:
             # forget the old band before the new one is read, or there would be two
             self._local.key, self._local.band = None, None
-            band = IndexBox((first, 0), (min(first + self._rows, height), width))
+            band = IndexBox((first, *(0 for _ in across)), (min(first + self._rows, height), *across))
             self._local.band = self._source.read(band, bands=bands, t=t)
             self._local.key = key
         patch: Patch = self._local.band
-        part = box.shift((-first, 0))
+        part = box.shift((-first, *(0 for _ in across)))
         valid = None if patch.valid is None else patch.valid[part.slices]
         return Patch(patch.array[(slice(None), *part.slices)], self.info.grid.crop(box), valid)
 
