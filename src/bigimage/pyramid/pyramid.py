@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bigimage.cache import ByteLRU
-from bigimage.errors import DataError, InputError, OutOfBounds
+from bigimage.errors import DataError, InputError, OutOfBounds, Unsupported
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
@@ -171,7 +171,7 @@ class Pyramid:
             mask = step.valid.read(full).reshape(box.shape).view(np.bool_)
             valid = None if mask.all() else mask
         patch = Patch(array, step.grid.crop(box), valid)
-        return self._physical(patch, wanted) if physical else patch
+        return self._physical(patch, wanted, t=t, planes=box, level=level) if physical else patch
 
     def read(
         self,
@@ -259,16 +259,31 @@ class Pyramid:
             return np.ascontiguousarray(read(first, max(bands) + 1)[[b - first for b in bands]])
         return np.concatenate([read(b, b + 1) for b in bands])
 
-    def _physical(self, patch: Patch, bands: list[int]) -> Patch:
+    def _per_slice(self, name: str, *, t: int, planes: IndexBox, level: int) -> "NDArray[Any] | None":
+        """Slope or intercept of each plane of a box, where they differ between slices or times; shape (z, 1, 1)."""
+        listed = self.info.value.get(name)
+        if not isinstance(listed, list):
+            return None
+        values = np.asarray(listed, dtype=np.float64)
+        values = values[t] if values.ndim == 2 else values
+        if self.levels[level].grid.shape[0] != len(values):
+            raise Unsupported(f"level {level} of {self.id} merges slices of different {name}s; read level 0 instead")
+        return values[planes.start[0] : planes.stop[0], None, None]
+
+    def _physical(self, patch: Patch, bands: list[int], *, t: int, planes: IndexBox, level: int) -> Patch:
         """Stored values → physical ones, NaN where missing."""
         array = patch.array.astype(np.float64)
+        slopes = self._per_slice("slope", t=t, planes=planes, level=level)
+        intercepts = self._per_slice("intercept", t=t, planes=planes, level=level)
         for i, number in enumerate(bands):
             band = self.info.bands[number]
             missing = np.zeros(array.shape[1:], dtype=np.bool_) if patch.valid is None else ~patch.valid
             nodata = as_stored(band.nodata, patch.array.dtype)
             if nodata is not None:
                 missing = missing | (patch.array[i] == nodata)
-            array[i] = array[i] * band.scale + band.offset
+            slope = band.scale if slopes is None else slopes
+            intercept = band.offset if intercepts is None else intercepts
+            array[i] = array[i] * slope + intercept
             array[i][missing] = np.nan
         return replace(patch, array=array)
 
