@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
+
+from bigimage.resample.jit import JIT, array_type, compiled
 
 BLOCK: Final = 256
 """Side of the blocks of the target lattice in which everything is decided."""
@@ -16,7 +17,6 @@ DROP: Final = 0
 KEEP: Final = 1
 SPLIT: Final = 2
 
-JIT: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -117,23 +117,9 @@ def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
     return total
 
 
-def array_type(dtype: str, ndim: int, *, readonly: bool = False) -> types.Array:
-    """Numba's type of a C-contiguous array; a read-only one takes writable arrays too."""
-    return types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C", readonly=readonly)
-
-
 def cells_type() -> types.NamedTuple:
     """Numba's type of `Cells`."""
     return types.NamedTuple((array_type("int64", 2), array_type("float64", 3), array_type("float64", 2)), Cells)
-
-
-def compiled(function: Callable[..., Any], result: types.Type, signature: tuple[Any, ...]) -> Callable[..., Any]:
-    """Compiled function, from numba's cache on disk where it has one to write to."""
-    try:
-        return njit([result(*signature)], cache=True, **JIT)(function)
-    except RuntimeError:
-        # numba finds neither the package nor the user's cache directory writable
-        return njit([result(*signature)], **JIT)(function)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from bigimage.resample.cells import BLOCK, JIT, Cells, Doubles, Ints, array_type, cells_type, compiled
+from bigimage.resample.cells import BLOCK, Cells, Doubles, Ints, cells_type
+from bigimage.resample.jit import JIT, array_type, compiled
 
 SPAN: Final = 4 * BLOCK
 """Pixels that the loops take at a time: rows of a block one after another, few enough to stay in the nearest cache."""
