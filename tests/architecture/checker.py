@@ -146,6 +146,14 @@ def check_own_imports_stand_at_the_top(module: Module) -> Iterator[str]:
         yield module.at(item.node, f"imports {item.target} elsewhere than at the top of the file")
 
 
+def check_private_names(module: Module) -> Iterator[str]:
+    """A name with a leading underscore stays in its module."""
+    for item in imports(module):
+        name = item.target.split(".")[-1]
+        if _is_own(item.target) and name.startswith("_") and not name.startswith("__"):
+            yield module.at(item.node, f"imports {item.target}, which is private to its module")
+
+
 def check_imports_by_name(module: Module) -> Iterator[str]:
     """Modules are imported by statement; an import by name would pass every other rule unseen."""
     if module.place in rules.BY_NAME:
@@ -333,6 +341,7 @@ def _arguments(function: Function) -> list[ast.arg]:
 CHECKS = (
     check_floors,
     check_own_imports_stand_at_the_top,
+    check_private_names,
     check_imports_by_name,
     check_libraries,
     check_purity,

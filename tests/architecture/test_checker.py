@@ -25,6 +25,7 @@ BREAKS = [
         "top",
     ),
     (checker.check_own_imports_stand_at_the_top, "tilesrv.app", "try:\n    import tilesrv.x\nfinally:\n    ...", "top"),
+    (checker.check_private_names, "bigimage.ingest", "from bigimage.pyramid.build import _plan", "private"),
     (checker.check_imports_by_name, "bigimage.ingest", "import importlib\nimportlib.import_module('x')", "import_m"),
     (checker.check_imports_by_name, "bigimage.ingest", "from importlib import import_module as i\ni('x')", "import_m"),
     (checker.check_imports_by_name, "bigimage.ingest", "__import__('bigimage.cli')", "__import__"),
@@ -71,6 +72,11 @@ KEEPS = [
     (checker.check_floors, "tilesrv.app", "from bigimage.workspace import open_workspace\nfrom tilesrv import tiles"),
     (checker.check_own_imports_stand_at_the_top, "bigimage", "def f():\n    from bigimage.ingest import ingest"),
     (checker.check_own_imports_stand_at_the_top, "bigimage.sources.x", "def f():\n    import rasterio"),
+    (
+        checker.check_private_names,
+        "bigimage.sources.x",
+        "from rasterio._err import CPLE_BaseError\nimport numpy as _np",
+    ),
     (checker.check_imports_by_name, "bigimage.doctor", "import importlib\nimportlib.import_module('x')"),
     (checker.check_libraries, "bigimage.pyramid.pyramid", "def f():\n    import dask.array\nimport json"),
     (
