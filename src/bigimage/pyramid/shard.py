@@ -245,7 +245,9 @@ class _OpenShard:
         key = (*self._identity, position)
         chunk = self._array.chunks.get(key)
         if chunk is None:
-            raw = os.pread(self._descriptor, nbytes, offset)
-            chunk = self._array.decode(raw, nbytes, f"chunk {position} of {self._identity[0]}")
+            path, *_, size = self._identity
+            # an index may be sound and yet lie: nothing is read, or asked memory for, beyond the file
+            raw = os.pread(self._descriptor, nbytes, offset) if offset + nbytes <= size else b""
+            chunk = self._array.decode(raw, nbytes, f"chunk {position} of {path}")
             self._array.chunks.put(key, chunk, chunk.nbytes + 512)
         return chunk
