@@ -1,16 +1,16 @@
 """Patient geometry: planes of DICOM and affines of NIfTI, NRRD and ITK ↔ corner-based grids in LPS millimetres.
 
-DICOM, NIfTI and ITK place the *centre* of the first voxel and count (column, row, slice); a `Grid` places its corner and
-counts (z, y, x). Only the functions of this module know about both.
+DICOM, NIfTI and ITK place the *centre* of the first voxel and count (column, row, slice); a `Grid` places its corner
+and counts (z, y, x). Only the functions of this module know about both.
 
 Sources: DICOM PS3.3 C.7.6.2.1.1 (Image Position and Orientation (Patient)), 10.7.1.3 (Pixel Spacing is the distance
 between rows, then between columns); the NIfTI-1 header for RAS.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 import numpy as np
 
@@ -68,14 +68,13 @@ def orientation_fault(orientation: Sequence[float]) -> str | None:
     """What is wrong with six direction cosines, as a clause; None when nothing is."""
     if len(orientation) != 6:
         return f"has {len(orientation)} numbers instead of six"
-    cosines = np.asarray(orientation, dtype=np.float64)
-    if not np.isfinite(cosines).all():
+    if not all(math.isfinite(cosine) for cosine in orientation):
         return "is not finite"
-    row, column = cosines[:3], cosines[3:]
-    lengths = np.linalg.norm(row), np.linalg.norm(column)
-    if max(abs(length - 1.0) for length in lengths) > UNIT_TOLERANCE:
-        return f"has directions of length {lengths[0]:.4g} and {lengths[1]:.4g} instead of one"
-    cosine = float(row @ column) / float(lengths[0] * lengths[1])
+    a, b, c, d, e, f = orientation
+    row, column = math.hypot(a, b, c), math.hypot(d, e, f)
+    if abs(row - 1.0) > UNIT_TOLERANCE or abs(column - 1.0) > UNIT_TOLERANCE:
+        return f"has directions of length {row:.4g} and {column:.4g} instead of one"
+    cosine = (a * d + b * e + c * f) / (row * column)
     if abs(cosine) > RIGHT_ANGLE_TOLERANCE:
         return f"has directions that meet at {math.degrees(math.acos(max(-1.0, min(1.0, cosine)))):.1f}° instead of 90°"
     return None
@@ -245,7 +244,7 @@ def _whole(value: float, rounding: Callable[[float], int]) -> int:
     return near if abs(value - near) < 1e-6 else rounding(value)
 
 
-def vector(values: "ArrayLike") -> Vector:
+def vector(values: "Iterable[SupportsFloat]") -> Vector:
     """Three numbers as plain floats."""
-    x, y, z = (float(v) for v in np.asarray(values, dtype=np.float64))
+    x, y, z = (float(v) for v in values)
     return x, y, z

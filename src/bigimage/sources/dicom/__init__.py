@@ -11,11 +11,13 @@ from pathlib import Path
 from bigimage.errors import DataError, InputError, Unsupported
 from bigimage.model.image import Verdict
 from bigimage.sources.dicom.assemble import Assembly, Volume, assemble
+from bigimage.sources.dicom.deidentify import Deidentifier
 from bigimage.sources.dicom.elements import describe_tag
 from bigimage.sources.dicom.frames import read_frames
 from bigimage.sources.dicom.header import FileHeader, Frame
 from bigimage.sources.dicom.headers import Names, has_dicom, quiet, scan
-from bigimage.sources.dicom.info import describe, is_colour
+from bigimage.sources.dicom.info import describe
+from bigimage.sources.dicom.regularize import Regularized, is_irregular
 from bigimage.sources.dicom.source import DicomSource
 from bigimage.sources.dicom.verdicts import REFUSED_WHEN_STRICT, Code, Refusal, verdict
 from bigimage.sources.door import OpenOptions, Source
@@ -44,25 +46,36 @@ def open(paths: Sequence[Path], *, image: str, options: OpenOptions) -> list[Sou
     """
     if not paths:
         raise InputError("no file was named")
-    names = Names(paths)
+    names = Names(paths, private=options.deidentify is not None)
     found = scan(paths, names=names)
-    frames, notes = _frames(found.headers)
+    frames, notes = _frames(found.headers, private=options.deidentify is not None)
     assembly = assemble(frames)
     if not assembly.volumes:
         raise _refuse(paths, [*found.verdicts, *_verdicts(notes, names), *assembly.verdicts])
     volumes = _told(assembly, found.verdicts, notes, names)
     ids = [image] if len(volumes) == 1 else [f"{image}-{k}" for k in range(1, len(volumes) + 1)]
-    described = [describe(volume, name, physical=options.physical) for volume, name in zip(volumes, ids, strict=True)]
+    sources = [_source(volume, name, options) for volume, name in zip(volumes, ids, strict=True)]
     if options.strict:
-        _check_strict(paths, [v for d in described for v in d.info.verdicts])
-    return [
-        DicomSource(volume, item, physical=options.physical and not is_colour(volume))
-        for volume, item in zip(volumes, described, strict=True)
-    ]
+        _check_strict(paths, [v for source in sources for v in source.info.verdicts])
+    return sources
 
 
-def _frames(headers: Iterable[FileHeader]) -> tuple[list[Frame], list[Note]]:
-    """Frames of all files, and what is to be said about the files."""
+def _source(volume: Volume, image: str, options: OpenOptions) -> Source:
+    """Source of one volume, resampled, converted or without its patient as the caller wishes."""
+    described = describe(volume, image, physical=options.physical)
+    irregular = options.regularize and is_irregular(described.info.grid)
+    if irregular and not described.meaning.is_constant:
+        # values of slices with different slopes can only be averaged in their unit
+        described = describe(volume, image, physical=True)
+    if options.deidentify is not None:
+        burned_in = volume.first.source.elements.text("BurnedInAnnotation")
+        described = replace(described, info=Deidentifier(options.deidentify).image(described.info, burned_in=burned_in))
+    source = DicomSource(volume, described)
+    return Regularized(source) if irregular else source
+
+
+def _frames(headers: Iterable[FileHeader], *, private: bool) -> tuple[list[Frame], list[Note]]:
+    """Frames of all files, and what is to be said about the files; without their values where these are private."""
     frames: list[Frame] = []
     notes: list[Note] = []
     with quiet():
@@ -78,7 +91,8 @@ def _frames(headers: Iterable[FileHeader]) -> tuple[list[Frame], list[Note]]:
             frames += found
             notes += [(header.path, code, text) for code, text in odd]
             for keyword, reason in header.elements.faults.items():
-                notes.append((header.path, Code.BAD_TAG, f"has a {describe_tag(keyword)} that {reason}; it is ignored"))
+                why = "cannot be read" if private else reason
+                notes.append((header.path, Code.BAD_TAG, f"has a {describe_tag(keyword)} that {why}; it is ignored"))
     return frames, notes
 
 

@@ -1,7 +1,7 @@
 """Typed access to the raw elements of a DICOM header. Garbled values are noted and read as absent; nothing here raises.
 
-pydicom cuts the bytes into elements; their values are read here, because pydicom's own conversion raises or warns
-on the malformed values that real archives hold.
+The bytes are cut into elements by `walk` or by pydicom; their values are read here, because pydicom's own conversion
+raises or warns on the malformed values that real archives hold.
 """
 
 import io
@@ -9,19 +9,20 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_description, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
-from pydicom.tag import BaseTag
 
 from bigimage.sources.dicom.tags import TAGS
 
-Raw = RawDataElement | DataElement
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+CHARSET_RESETS = set(b"\r\n\t\f^=\\")
+"""Characters after which a text is in its first character set again (PS3.5 6.1.2.5.3)."""
 MOST_ITEMS = 1_000_000
 """Items of one sequence beyond which a file is taken to be damaged."""
 PYDICOM_ERRORS = (
@@ -31,6 +32,17 @@ PYDICOM_ERRORS = (
 """What pydicom lets through when bytes are not what they claim to be."""
 
 
+class Raw(NamedTuple):
+    """One element as it stands in the file."""
+
+    vr: str | None
+    """Representation that the file states; None where it states none."""
+    value: "bytes | tuple[Elements, ...]"
+    """Bytes, or the items of a sequence that had to be followed to find its end."""
+    implicit: bool
+    little: bool
+
+
 class Elements:
     """The elements of a data set or of one item of a sequence, asked for by keyword."""
 
@@ -38,27 +50,26 @@ class Elements:
 
     def __init__(self, raw: Mapping[int, Raw], charset: str | None = None) -> None:
         self._raw = raw
-        self._charset = self.text("SpecificCharacterSet") or charset
+        self._charset = charset
+        # the whole list: the second value names the escape sequences
+        if stated := "\\".join(self.texts("SpecificCharacterSet")):
+            self._charset = stated
         self.faults: dict[str, str] = {}
         """What could not be read: keyword → reason."""
 
     def __contains__(self, keyword: str) -> bool:
         raw = self._raw.get(TAGS[keyword])
-        return raw is not None and raw.value not in (None, b"", "", [])
+        return raw is not None and bool(raw.value)
 
     def binary(self, keyword: str) -> bytes | None:
         """Value as it stands in the file; None when absent or empty."""
         raw = self._raw.get(TAGS[keyword])
-        value = None if raw is None else raw.value
-        return value if isinstance(value, bytes) and value else None
+        return raw.value if raw is not None and isinstance(raw.value, bytes) and raw.value else None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Values of a text element, stripped; empty when absent."""
         value = self.binary(keyword)
-        if value is None:
-            return ()
-        text = self._decode(value)
-        return tuple(part.strip(" \0\t\r\n") for part in text.split("\\"))
+        return () if value is None else _texts(value, self._charset)
 
     def text(self, keyword: str) -> str | None:
         """First value of a text element; None when absent or empty."""
@@ -67,16 +78,13 @@ class Elements:
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Finite numbers of an element of any numeric or text representation; empty when absent or garbled."""
-        raw = self._raw.get(TAGS[keyword])
+        tag = TAGS[keyword]
+        raw = self._raw.get(tag)
         if raw is None or not isinstance(raw.value, bytes) or not raw.value:
             return ()
-        try:
-            values = self._numbers(raw, raw.value)
-        except (ValueError, struct.error):
-            self._fault(keyword, f"{raw.value[:32]!r} is not a number")
-            return ()
-        if not all(math.isfinite(value) for value in values):
-            self._fault(keyword, "is not finite")
+        values = _numbers(raw.vr, tag, raw.value, raw.little)
+        if isinstance(values, str):
+            self.faults[keyword] = values
             return ()
         return values
 
@@ -91,85 +99,105 @@ class Elements:
         if value is None:
             return None
         if value != int(value):
-            self._fault(keyword, f"{value:g} is not a whole number")
+            self.faults[keyword] = f"{value:g} is not a whole number"
             return None
         return int(value)
 
     def items(self, keyword: str, *, only: frozenset[int] | None = None) -> "tuple[Elements, ...]":
         """Items of a sequence, with the tags in `only` (None for all); empty when absent or garbled."""
         raw = self._raw.get(TAGS[keyword])
-        if raw is None or raw.value in (None, b""):
+        if raw is None:
             return ()
-        if isinstance(raw.value, bytes):
-            try:
-                return tuple(self._parse_items(raw, raw.value, only))
-            except PYDICOM_ERRORS:
-                self._fault(keyword, "is not a sequence that can be read")
-                return ()
-        with suppress(TypeError):
-            return tuple(_of_dataset(item, self._charset) for item in raw.value if isinstance(item, Dataset))
-        return ()
+        if not isinstance(raw.value, bytes):
+            return raw.value
+        try:
+            return tuple(_items(raw, raw.value, only, self._charset))
+        except PYDICOM_ERRORS:
+            self.faults[keyword] = "is not a sequence that can be read"
+            return ()
 
     def item(self, keyword: str) -> "Elements | None":
         """First item of a sequence; None when absent."""
         items = self.items(keyword)
         return items[0] if items else None
 
-    def _fault(self, keyword: str, reason: str) -> None:
-        self.faults[keyword] = reason
 
-    def _decode(self, value: bytes) -> str:
-        if value.isascii() and b"\x1b" not in value:
-            return value.decode("ascii")
+@lru_cache(maxsize=4096)
+def _texts(value: bytes, charset: str | None) -> tuple[str, ...]:
+    """Values of a text; the files of a series share most of theirs."""
+    text = value.decode("latin-1")
+    if charset is not None and (not value.isascii() or b"\x1b" in value):
         with suppress(*PYDICOM_ERRORS):
-            return decode_bytes(value, convert_encodings(self._charset or ""), set())
-        return value.decode("latin-1")
+            text = decode_bytes(value, convert_encodings(charset.split("\\")), CHARSET_RESETS)
+    return tuple(part.strip(" \0\t\r\n") for part in text.split("\\"))
 
-    @staticmethod
-    def _numbers(raw: Raw, value: bytes) -> tuple[float, ...]:
-        """Numbers by the representation that the file states, else by the one in the dictionary."""
-        vr = str(raw.VR) if raw.VR else _dictionary_vr(raw.tag)
-        if vr == "UN":
-            vr = _dictionary_vr(raw.tag)
-        if vr == "US or SS":
-            vr = "US"
-        code = BINARY.get(vr[:2])
-        if code is None:
+
+@lru_cache(maxsize=4096)
+def _numbers(stated: str | None, tag: int, value: bytes, little: bool) -> tuple[float, ...] | str:
+    """Numbers by the representation that the file states, else by the one in the dictionary; or what is wrong."""
+    vr = stated if stated and stated != "UN" else _dictionary_vr(tag)
+    code = BINARY.get(vr[:2])  # "US or SS" is unsigned until the pixels say otherwise
+    try:
+        if code is not None:
+            count = len(value) // struct.calcsize(code)
+            values: tuple[float, ...] = struct.unpack(f"{'<' if little else '>'}{count}{code}", value)
+        else:
             text = value.decode("latin-1").strip(" \0\\")
-            return tuple(float(part) for part in text.split("\\")) if text else ()
-        order = "<" if not isinstance(raw, RawDataElement) or raw.is_little_endian else ">"
-        return struct.unpack(f"{order}{len(value) // struct.calcsize(code)}{code}", value)
-
-    def _parse_items(self, raw: Raw, value: bytes, only: frozenset[int] | None) -> "Iterator[Elements]":
-        """Cut the bytes of a sequence of defined length into items."""
-        little = not isinstance(raw, RawDataElement) or raw.is_little_endian
-        # an unknown representation is always encoded as implicit little endian (PS3.5 6.2.2)
-        implicit = raw.VR in (None, "UN") or (isinstance(raw, RawDataElement) and raw.is_implicit_VR)
-        head = struct.Struct("<HHL" if little else ">HHL")
-        at, count = 0, 0
-        while at + 8 <= len(value) and count < MOST_ITEMS:
-            group, element, length = head.unpack_from(value, at)
-            if (group, element) != (0xFFFE, 0xE000):
-                return
-            at, count = at + 8, count + 1
-            stop = len(value) if length == 0xFFFFFFFF else min(len(value), at + length)
-            stream = io.BytesIO(value[at:stop])
-            yield Elements(read_elements(stream, implicit=implicit, little=little, only=only), self._charset)
-            at = at + stream.tell() if length == 0xFFFFFFFF else stop
+            values = tuple(float(part) for part in text.split("\\")) if text else ()
+    except (ValueError, struct.error):
+        return f"{value[:32]!r} is not a number"
+    return values if all(map(math.isfinite, values)) else "is not finite"
 
 
-def _of_dataset(dataset: Dataset, charset: str | None) -> Elements:
-    """Item of a sequence that pydicom has parsed, because its length was not stated."""
-    return Elements({int(element.tag): element for element in dataset.elements()}, charset)
+def _items(raw: Raw, value: bytes, only: frozenset[int] | None, charset: str | None) -> "Iterator[Elements]":
+    """Cut the bytes of a sequence of stated length into items."""
+    # an unknown representation is always encoded as implicit little endian (PS3.5 6.2.2)
+    implicit = raw.implicit or raw.vr == "UN"
+    head = struct.Struct("<HHL" if raw.little else ">HHL")
+    at, count = 0, 0
+    while at + 8 <= len(value) and count < MOST_ITEMS:
+        group, element, length = head.unpack_from(value, at)
+        if (group, element) != (0xFFFE, 0xE000):
+            return
+        at, count = at + 8, count + 1
+        stop = len(value) if length == 0xFFFFFFFF else min(len(value), at + length)
+        stream = io.BytesIO(value[at:stop])
+        yield Elements(read_elements(stream, implicit=implicit, little=raw.little, only=only, charset=charset), charset)
+        at = at + stream.tell() if length == 0xFFFFFFFF else stop
 
 
-def read_elements(stream: Any, *, implicit: bool, little: bool, only: frozenset[int] | None = None) -> dict[int, Raw]:
-    """Elements of a stream up to its end; those whose tags are in `only`, or all."""
+def read_elements(
+    stream: Any,
+    *,
+    implicit: bool,
+    little: bool,
+    only: frozenset[int] | None = None,
+    stop: Any = None,
+    charset: str | None = None,
+) -> dict[int, Raw]:
+    """Elements of a stream up to its end, or to where `stop` (pydicom's callback) says; those in `only`, or all."""
     tags: Any = list(only) if only else None
-    return {int(e.tag): e for e in data_element_generator(stream, implicit, little, specific_tags=tags)}
+    found: dict[int, Raw] = {}
+    for element in data_element_generator(stream, implicit, little, stop, specific_tags=tags):
+        found.setdefault(int(element.tag), _of_pydicom(element, charset))
+    return found
 
 
-def _dictionary_vr(tag: BaseTag) -> str:
+def _of_pydicom(element: RawDataElement | DataElement, charset: str | None) -> Raw:
+    """Our form of an element; sequences of unstated length come parsed."""
+    if isinstance(element, RawDataElement):
+        vr = str(element.VR) if element.VR else None
+        return Raw(vr, element.value or b"", element.is_implicit_VR, element.is_little_endian)
+    items: list[Elements] = []
+    with suppress(TypeError):
+        for item in element.value:
+            if isinstance(item, Dataset):
+                items.append(Elements({int(e.tag): _of_pydicom(e, charset) for e in item.elements()}, charset))
+    return Raw(str(element.VR), tuple(items), False, True)
+
+
+@lru_cache(maxsize=1024)
+def _dictionary_vr(tag: int) -> str:
     """Value representation that the standard gives a tag; text for private ones."""
     with suppress(KeyError):
         return dictionary_VR(tag)

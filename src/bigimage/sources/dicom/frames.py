@@ -5,13 +5,14 @@ Sources: DICOM PS3.3 C.7.6.16 (functional groups), C.8.4.9 (NM), C.8.8.3.2 (grid
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigimage.geometry.dicom import Plane, normal, orientation_fault, spacing_fault, vector
 from bigimage.sources.dicom.elements import Elements
-from bigimage.sources.dicom.header import FileHeader, Frame, Layout, SeriesIdentity
+from bigimage.sources.dicom.header import FileHeader, Frame, Layout, SeriesIdentity, Traits
 from bigimage.sources.dicom.layout import read_layout
 from bigimage.sources.dicom.mosaic import Mosaic, find_mosaic, tile_planes
 from bigimage.sources.dicom.tags import FUNCTIONAL_GROUPS, TAGS
@@ -89,8 +90,8 @@ def _classic(file: _File, index: int = 0) -> Frame:
         thickness=_positive(top.number("SliceThickness")),
         spacing_hint=_positive(abs(top.number("SpacingBetweenSlices") or 0.0)),
         image_type=file.image_type,
-        contrast=_contrast([top]),
-        times=_times([top]),
+        contrast=Traits(lambda: _contrast([top])),
+        times=Traits(lambda: _times([top])),
         values=read_values(file.header, file.layout, [top], file.identity.modality),
         source=file.header,
     )
@@ -178,6 +179,10 @@ def _times(groups: Sequence[Elements]) -> dict[str, float | str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _frame_times(groups: Sequence[Elements], index: int) -> dict[str, float | str]:
+    return {**_times(groups), "frame": float(index)}
+
+
 def _joined(groups: Sequence[Elements], whole: str | None, date: str, time: str) -> str | None:
     """A date and time as one sortable text."""
     if whole is not None and (moment := _text(groups, whole)):
@@ -253,8 +258,8 @@ def _enhanced(file: _File, per_frame: Sequence[Elements]) -> list[Frame]:
                 thickness=_positive(_number(groups, "SliceThickness")),
                 spacing_hint=_positive(abs(hint)) if hint is not None else None,
                 image_type=tuple(value.upper() for value in frame_type),
-                contrast=_contrast(groups),
-                times={**_times(content), "frame": float(k)},
+                contrast=Traits(partial(_contrast, groups)),
+                times=Traits(partial(_frame_times, content, k)),
                 values=read_values(file.header, file.layout, groups, file.identity.modality),
             )
         )

@@ -1,7 +1,8 @@
 """What is known of a file and of its frames before any pixel is read: frozen values without behaviour of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from bigimage.errors import InputError
@@ -125,6 +126,26 @@ class Values:
     windows: tuple[Window, ...] = ()
     voi_table: bool = False
     """Whether the display is defined by a table that is not a window."""
+
+
+class Traits(Mapping[str, float | str]):
+    """What tells frames apart, read from the header only when somebody asks: most series never do."""
+
+    def __init__(self, read: Callable[[], Mapping[str, float | str]]) -> None:
+        self._read = read
+
+    @cached_property
+    def _found(self) -> Mapping[str, float | str]:
+        return self._read()
+
+    def __getitem__(self, key: str) -> float | str:
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pydicom.filereader import data_element_generator
 
 from bigimage.errors import NotFound
 from bigimage.model.image import Verdict
-from bigimage.sources.dicom.elements import PYDICOM_ERRORS, Elements, Raw
+from bigimage.sources.dicom.elements import PYDICOM_ERRORS, Elements, Raw, read_elements
 from bigimage.sources.dicom.header import (
     BIG_ENDIAN,
     DEFLATED,
@@ -28,6 +28,7 @@ from bigimage.sources.dicom.header import (
 )
 from bigimage.sources.dicom.tags import HEADER_TAGS, MEDIA_CLASS, PIXEL_DATA, TAGS, TRANSFER_SYNTAX
 from bigimage.sources.dicom.verdicts import Code, verdict
+from bigimage.sources.dicom.walk import Pixels, walk, walk_meta
 
 HEAD = 64 * 1024
 """Bytes read first; most headers end within them."""
@@ -305,31 +306,41 @@ def _read(path: Path, stream: Any, *, size: int, only: frozenset[int]) -> FileHe
     peek = stream.read(6)
     stream.seek(start)
     syntax = syntax or _guess_syntax(peek)
-    little = syntax != BIG_ENDIAN
     # the bytes decide over the stated syntax: an upper-case representation cannot be part of a length
-    implicit = not _is_vr(peek[4:6])
-    pixels: list[PixelElement] = []
-
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        if tag not in PIXEL_DATA:
-            return False
-        offset = int(stream.tell())
-        stated = None if length == 0xFFFFFFFF else length
-        pixels.append(PixelElement(keyword=PIXEL_DATA[tag], offset=offset, length=stated, available=size - offset))
-        return True
-
-    tags: Any = list(only)
-    found: dict[int, Raw] = {}
-    for element in data_element_generator(stream, implicit, little, at_pixels, specific_tags=tags):
-        found.setdefault(int(element.tag), element)
+    found, pixels = _elements(stream, implicit=not _is_vr(peek[4:6]), little=syntax != BIG_ENDIAN, only=only)
     return FileHeader(
         path=path,
         syntax=syntax,
         elements=Elements(found),
-        pixels=pixels[0] if pixels else None,
+        pixels=None if pixels is None else _pixel_element(*pixels, size),
         media_class=media_class,
         deflated_from=deflated_from,
     )
+
+
+def _elements(
+    stream: Any, *, implicit: bool, little: bool, only: frozenset[int]
+) -> tuple[dict[int, Raw], Pixels | None]:
+    """Elements of the data set at which a stream stands, and where its pixel data are."""
+    if little and isinstance(stream, io.BytesIO):
+        walked = walk(stream.getvalue(), stream.tell(), implicit=implicit, only=only)
+        if walked is not None:
+            return walked
+    pixels: list[Pixels] = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if tag not in PIXEL_DATA:
+            return False
+        pixels.append((int(tag), int(stream.tell()), length))
+        return True
+
+    found = read_elements(stream, implicit=implicit, little=little, only=only, stop=at_pixels)
+    return found, pixels[0] if pixels else None
+
+
+def _pixel_element(tag: int, offset: int, length: int, size: int) -> PixelElement:
+    stated = None if length == 0xFFFFFFFF else length
+    return PixelElement(keyword=PIXEL_DATA[tag], offset=offset, length=stated, available=size - offset)
 
 
 def _read_meta(stream: Any) -> tuple[str | None, str | None]:
@@ -339,15 +350,24 @@ def _read_meta(stream: Any) -> tuple[str | None, str | None]:
     stream.seek(start)
     if peek[:2] != b"\x02\x00":
         return None, None
+    if isinstance(stream, io.BytesIO) and (walked := walk_meta(stream.getvalue(), start)):
+        values, end = walked
+        stream.seek(end)
+        return _uid(values.get(TRANSFER_SYNTAX)), _uid(values.get(MEDIA_CLASS))
 
     def past_meta(tag: int, vr: str | None, length: int) -> bool:
         return tag >> 16 != 2
 
-    found: dict[int, str] = {}
-    for element in data_element_generator(stream, not _is_vr(peek[4:6]), True, past_meta):
-        if isinstance(element, RawDataElement) and element.tag in (TRANSFER_SYNTAX, MEDIA_CLASS) and element.value:
-            found[int(element.tag)] = element.value.decode("ascii", "replace").strip(" \0")
-    return found.get(TRANSFER_SYNTAX) or None, found.get(MEDIA_CLASS)
+    wanted: Any = [TRANSFER_SYNTAX, MEDIA_CLASS]
+    found: dict[int, bytes | None] = {}
+    for element in data_element_generator(stream, not _is_vr(peek[4:6]), True, past_meta, specific_tags=wanted):
+        if isinstance(element, RawDataElement):
+            found[int(element.tag)] = element.value
+    return _uid(found.get(TRANSFER_SYNTAX)), _uid(found.get(MEDIA_CLASS))
+
+
+def _uid(value: bytes | None) -> str | None:
+    return value.decode("ascii", "replace").strip(" \0") or None if value else None
 
 
 def _guess_syntax(peek: bytes) -> str:

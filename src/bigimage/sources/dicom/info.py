@@ -46,6 +46,8 @@ class Described:
 
     info: ImageInfo
     meaning: Meaning
+    physical: bool = False
+    """Whether values are to be converted to the modality's unit."""
 
 
 def describe(volume: Volume, image: str, *, physical: bool = False) -> Described:
@@ -72,7 +74,7 @@ def describe(volume: Volume, image: str, *, physical: bool = False) -> Described
         verdicts=(*volume.verdicts, *verdicts),
         provenance=_provenance(volume),
     )
-    return Described(info, meaning)
+    return Described(info, meaning, physical)
 
 
 def is_colour(volume: Volume) -> bool:

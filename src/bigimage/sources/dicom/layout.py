@@ -32,7 +32,6 @@ FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 def check_is_image(header: FileHeader) -> None:
     """Raise Refusal for DICOM files that are no images: segmentations, structure sets, reports, PDFs."""
     sop_class = header.elements.text("SOPClassUID") or ""
-    name = UID(sop_class).name if sop_class else "nothing known"
     if sop_class in SEGMENTATIONS:
         kind = SEGMENTATIONS[sop_class]
         raise Refusal(Code.SEGMENTATION, f"is a DICOM {kind}, not an image; import it onto its image")
@@ -41,7 +40,7 @@ def check_is_image(header: FileHeader) -> None:
     if header.pixels is None:
         if "Rows" in header.elements:
             raise Refusal(Code.TRUNCATED, "ends before its pixels")
-        raise Refusal(Code.NOT_AN_IMAGE, f"is no image but {name}")
+        raise Refusal(Code.NOT_AN_IMAGE, f"holds no pixels ({UID(sop_class).name or 'unknown SOP class'})")
 
 
 def read_layout(header: FileHeader) -> tuple[Layout, list[tuple[Code, str]]]:

@@ -28,12 +28,12 @@ MOST_THREADS = 4
 class DicomSource:
     """One assembled volume or 2-D image, open for reading; see `bigimage.sources.door.Source`."""
 
-    def __init__(self, volume: Volume, described: Described, *, physical: bool = False) -> None:
+    def __init__(self, volume: Volume, described: Described) -> None:
         self._volume = volume
         self._info = described.info
         self._meaning = described.meaning
         self._dtype = np.dtype(described.info.dtype)
-        self._physical = physical
+        self._physical = described.physical
         self._colour = is_colour(volume)
         self._planes = PlaneReader()
         self._closed = False
