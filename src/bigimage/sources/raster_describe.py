@@ -22,6 +22,8 @@ from bigimage.sources.vrt import VirtualRaster
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+MOST_BANDS = 10_000
+"""Bands of one file; GDAL's time to read pixels grows with their square."""
 LARGEST_BLOCK = 1 << 30
 """Bytes of one block, which GDAL decodes as a whole."""
 SMALL_BLOCK = 32 << 20
@@ -59,11 +61,14 @@ def describe(
     `messages` are what GDAL said so far. Raises DataError, InputError, Unsupported, and GDAL's own errors.
     """
     verdicts: list[Verdict] = []
+    if dataset.count > MOST_BANDS:
+        raise Unsupported(f"{path.name} has {dataset.count:,} bands, more than {MOST_BANDS:,}; split it into files")
     dtype = raster_meta.common_dtype(path.name, tuple(dataset.dtypes), verdicts)
     block = _block(dataset, path.name, dtype)
     files = (path,) if virtual is None else virtual.members
     stored = sum(f.stat().st_size for f in files)
     _check_size(dataset, path.name, dtype, stored=stored, verdicts=verdicts)
+    _check_raw_size(dataset, path.name, dtype, stored=stored)
     rule = raster_meta.validity(dataset, dtype, verdicts)
     names_crs = _names_crs(path) if virtual is None else virtual.names_crs
     found = raster_meta.georeference(dataset, path.name, names_crs=names_crs)
@@ -126,6 +131,17 @@ def _check_size(
     if ratio > SUSPICIOUS:
         message = f"The file {text}: it is nearly empty, or not what it claims to be."
         verdicts.append(Verdict(code="MOSTLY_EMPTY", message=message))
+
+
+def _check_raw_size(dataset: "DatasetReader", name: str, dtype: np.dtype[Any], *, stored: int) -> None:
+    """Refuse a raw file that is shorter than its header says; GDAL would read zeros from beyond its end."""
+    tags = {key.lower(): value for key, value in dataset.tags(ns="ENVI").items()}
+    if dataset.driver != "ENVI" or tags.get("file_compression", "0").strip() != "0":
+        return
+    offset = tags.get("header_offset", "0").strip()
+    needed = dataset.count * dataset.height * dataset.width * dtype.itemsize + (int(offset) if offset.isdigit() else 0)
+    if stored < needed:
+        raise DataError(f"{name} is cut short: it has {stored:,} bytes, and its header declares {needed:,}")
 
 
 def _role(name: str, dtype: np.dtype[Any], asked: Role | None, *, default: Role) -> Role:

@@ -16,8 +16,8 @@ from rasterio.io import DatasetReader
 
 from bigimage.errors import DataError, InputError
 
-GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-"""Everything that GDAL raises through rasterio."""
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
+"""Everything that GDAL raises through rasterio; the last one where a text in a file is not UTF-8."""
 BLOCK_CACHE = 64 * 1024 * 1024
 """Most bytes of decoded blocks that GDAL keeps in this process; windows are read once, so more is wasted memory."""
 
@@ -30,6 +30,8 @@ _OPTIONS: dict[str, Any] = {
     # damage is an error, not grey pixels
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # this short cut returns the memory that it found where a file ends too early
+    "RAW_CHECK_FILE_SIZE": "YES",
     # no file may reach out: the virtual file systems of the network know no name
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/vsicurl/none",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
@@ -69,13 +71,13 @@ def open_dataset(name: Path | str, driver: str) -> DatasetReader:
 
 
 def reason(error: BaseException, hidden: str = "") -> str:
-    """What GDAL said first: the message at the root of a chain of exceptions, without a `hidden` part."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(getattr(error, "errmsg", None) or error)
-    if hidden:
-        text = text.replace(hidden, "")
-    return " ".join(text.split())[:300]
+    """What GDAL said first and last: the root of a chain of exceptions, and its outermost; `hidden` is left out."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    said = [e for e in chain if isinstance(e, CPLE_BaseError)] or chain[-1:]
+    texts = dict.fromkeys(str(getattr(e, "errmsg", None) or e).replace(hidden or "\0", "") for e in (said[-1], said[0]))
+    return " ".join("; ".join(texts).split())[:300]
 
 
 @contextmanager

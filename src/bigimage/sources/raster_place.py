@@ -13,6 +13,8 @@ from bigimage.model.image import Verdict
 from bigimage.sources.door import OpenOptions
 
 Transform = tuple[float, float, float, float, float, float]
+LARGEST = 1e100
+"""Coefficients beyond this are damage; their squares would overflow."""
 TOLERANCE = 1e-6
 """Pixels by which a corner given by the caller may differ from the file's own."""
 
@@ -145,7 +147,7 @@ def _refuse_contradiction(
             raise InputError(f"{name} has its own CRS, {frame}; it is not replaced by {given_frame}") from None
     if found.transform is None or given_transform is None:
         return
-    own = Grid.from_transform(found.transform, shape, Grid.pixels(shape, "x").frame)
+    own = _grid(found.transform, shape, Grid.pixels(shape, "x").frame, name=name)
     other = Grid.from_transform(given_transform, shape, own.frame)
     if np.abs(own.to_index(other.corners()) - own.to_index(own.corners())).max() > TOLERANCE:
         raise InputError(f"{name} has its own transform, {found.transform}; it is not replaced by {given_transform}")
@@ -200,6 +202,8 @@ def _check_singular(transform: Transform | None, shape: tuple[int, int], image: 
 
 def _grid(transform: Transform, shape: tuple[int, int], frame: Frame, *, name: str) -> Grid:
     """Grid, with the file's name in the error."""
+    if any(abs(v) > LARGEST for v in transform):
+        raise DataError(f"{name}: its affine {transform} is no place anywhere")
     try:
         return Grid.from_transform(transform, shape, frame)
     except BigImageError as error:

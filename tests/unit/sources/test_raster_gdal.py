@@ -102,7 +102,7 @@ def test_errors_name_the_file_the_doing_and_the_first_cause_but_no_folder(tmp_pa
     path.write_bytes(path.read_bytes()[:-200] + b"\xff" * 200)
     pool = handles(path)
     with (
-        pytest.raises(DataError, match=r"scene\.tif .* reading it failed \(ZIPDecode") as caught,
+        pytest.raises(DataError, match=r"scene\.tif .* reading it failed \(ZIPDecode.*; scene\.tif, band 1") as caught,
         pool.lend("reading it") as dataset,
     ):
         dataset.read()
