@@ -12,8 +12,11 @@ from typing import cast
 from bigimage.errors import InputError, NotFound
 from bigimage.sources.door import SourceModule
 
+# Rasters are told by their first bytes alone, and a raster that is DICOM too is left to DICOM: so they come first, and
+# opening one never imports what reads scans.
 _PLACES = {
     "raster": "bigimage.sources.raster",
+    "dicom": "bigimage.sources.dicom",
 }
 
 
