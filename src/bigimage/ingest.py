@@ -27,7 +27,7 @@ from bigimage.pyramid.build import Builder, Task, plan_tasks, total_cost
 from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.pyramid.publish import has_valid, write_documents
 from bigimage.pyramid.shard import PARTIAL
-from bigimage.pyramid.window import MAX_PIXELS, windows
+from bigimage.pyramid.window import window_level, windows
 from bigimage.sources import SOURCES, module_for
 from bigimage.sources.banded import Banded
 from bigimage.sources.door import OpenOptions, Source
@@ -59,7 +59,7 @@ class _Job:
     position: int
     """Which of the sources that the files hold."""
     options: OpenOptions
-    root: str
+    root: str = ""
 
 
 def ingest(
@@ -88,9 +88,9 @@ def ingest(
         done: list[str] = []
         for position, source in enumerate(sources):
             files = tuple(str(p.resolve()) for p in paths)
-            root = _partial(workspace, source.info.id) / _fingerprint(files, options.open, position)
-            job = _Job(module.NAME, files, name, position, options.open, str(root))
-            _ingest_one(source, job, workspace, options, progress=progress)
+            job = _Job(module.NAME, files, name, position, options.open)
+            root = _partial(workspace, source.info.id) / _fingerprint(job, workspace)
+            _ingest_one(source, replace(job, root=str(root)), workspace, options, progress=progress)
             done.append(source.info.id)
         return done
     finally:
@@ -103,26 +103,31 @@ def _partial(workspace: Path, image: str) -> Path:
     return workspace.resolve() / IMAGES / f".{image}.partial"
 
 
-def _contents(paths: Iterable[str]) -> list[Path]:
-    """The files named, and all files below the folders named, sorted."""
+def _contents(paths: Iterable[str], workspace: Path) -> list[Path]:
+    """The files named, and all files below the folders named, sorted; without those of the workspace itself."""
     found: list[Path] = []
+    own = workspace.resolve()
     for path in map(Path, paths):
-        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if not p.is_relative_to(own) and p.is_file())
+        else:
+            found.append(path)
     return found
 
 
-def _fingerprint(files: Sequence[str], options: OpenOptions, position: int) -> str:
+def _fingerprint(job: _Job, workspace: Path) -> str:
     """Files by name, size and time, the options, and the version that lays out shards, as a short digest.
 
     A partial pyramid is continued only under the same digest, and a worker that outlived its ingest writes nowhere
     else. Raises NotFound.
     """
     try:
-        stats = [(name, Path(name).stat()) for name in _contents(files)]
+        stats = [(name, name.stat()) for name in _contents(job.paths, workspace)]
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename} is gone") from error
     described = [[str(name), stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-    document = {"files": described, "options": asdict(options), "position": position, "version": version("bigimage")}
+    options = asdict(job.options)
+    document = {"files": described, "options": options, "position": job.position, "version": version("bigimage")}
     return hashlib.sha256(json.dumps(document, default=str).encode()).hexdigest()[:16]
 
 
@@ -157,13 +162,13 @@ def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptio
         _prepare(folder, root)
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="bigimage-hash") as pool:
-            checksum = pool.submit(_checksum, _contents(job.paths), stop)
+            checksum = pool.submit(_checksum, _contents(job.paths, workspace), stop)
             try:
                 _run(source, plan, job, options, progress=progress)
                 sha256 = checksum.result()
             finally:
                 stop.set()
-        if _fingerprint(job.paths, job.options, job.position) != root.name:
+        if _fingerprint(job, workspace) != root.name:
             raise DataError(f"{', '.join(job.paths)} changed while being read; ingest again")
         _sweep(root)
         write_documents(root, plan, _describe(root, plan, sha256))
@@ -267,9 +272,7 @@ def _run(source: Source, plan: PyramidPlan, job: _Job, options: IngestOptions, *
 def _describe(root: Path, plan: PyramidPlan, sha256: str | None) -> ImageInfo:
     """The final description: display windows from a coarse level, and where everything came from."""
     builder = Builder(root, plan, read=_unreadable)
-    level = next(
-        k for k, step in enumerate(plan.levels) if step.grid.box.size <= MAX_PIXELS or k == len(plan.levels) - 1
-    )
+    level = window_level([level.image.shape for level in plan.levels])
     image = builder.array(level, "image")
     array = image.read(IndexBox.of_shape(image.spec.shape))
     # bands first, then everything else that a band has
@@ -296,8 +299,9 @@ def _unreadable(box: IndexBox, bands: Sequence[int], t: int) -> Any:
 
 
 def _publish(root: Path, target: Path) -> None:
-    """Make a finished pyramid visible by one rename."""
+    """Make a finished pyramid visible by one rename. Raises Conflict or BackendError."""
     try:
         root.rename(target)
     except OSError as error:
+        check_free(target.parents[1], target.name)
         raise BackendError(f"cannot publish {target}: {error.strerror}; ingest again to finish") from error

@@ -1,5 +1,7 @@
 """Default display ranges, from the 2nd and 98th percentiles of a coarse level."""
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +14,18 @@ if TYPE_CHECKING:
 
 PERCENTILES = (2.0, 98.0)
 MAX_PIXELS = 1 << 20
-"""The finest level with no more pixels than this is looked at."""
+"""Most pixels of the level that is looked at, however few its bands."""
+MAX_VALUES = 8 << 20
+"""Most values of that level, over all bands and times: it is held in memory."""
 COLOURS = frozenset({"red", "green", "blue"})
+
+
+def window_level(shapes: Sequence[Sequence[int]]) -> int:
+    """The finest level that is small enough to look at, else the coarsest; shapes end with (y, x)."""
+    for number, shape in enumerate(shapes):
+        if math.prod(shape) <= MAX_VALUES and math.prod(shape[-2:]) <= MAX_PIXELS:
+            return number
+    return len(shapes) - 1
 
 
 def band_window(values: "NDArray[Any]", valid: "NDArray[np.bool_] | None", band: Band) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bigimage.model.image import Band
-from bigimage.pyramid.window import band_window, windows
+from bigimage.pyramid.window import MAX_VALUES, band_window, window_level, windows
 from tests.pyramids import describe
 
 PLAIN = Band(name="b")
@@ -71,3 +71,13 @@ def test_constant_pixels(value: float) -> None:
     low, high = band_window(np.full((2, 2), value), None, PLAIN)
     assert low <= value <= high
     assert low < high
+
+
+@pytest.mark.parametrize(
+    ("bands", "level"),
+    [(1, 2), (3, 2), (8, 2), (31, 3), (500, 5), (10_000, 7)],
+)
+def test_the_level_looked_at_fits_in_memory(bands: int, level: int) -> None:
+    shapes = [(bands, 4096 >> k, 4000 >> k) for k in range(8)]
+    assert window_level(shapes) == level
+    assert level == 7 or np.prod(shapes[level]) <= MAX_VALUES
