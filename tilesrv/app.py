@@ -14,17 +14,22 @@ from starlette.middleware.cors import CORSMiddleware
 from bigimage.errors import BigImageError
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
-from tilesrv import errors, health, images, jobs, zarr
+from tilesrv import crops, errors, health, images, jobs, maps, pages, tiles, values, zarr
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
 from tilesrv.metrics import Metrics
 from tilesrv.routing import Endpoint, tell_allowed
 
 ROUTES: tuple[Endpoint, ...] = (
+    *tiles.ROUTES,
     *zarr.ROUTES,
+    *maps.ROUTES,
+    *crops.ROUTES,
+    *values.ROUTES,
     *images.ROUTES,
     *jobs.ROUTES,
     *health.ROUTES,
+    *pages.ROUTES,
 )
 """Every route of the interface; the busiest first, as they are tried in order."""
 
@@ -94,9 +99,11 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
 
 
 def _mount(app: FastAPI, routes: Sequence[Endpoint]) -> None:
-    """Put the routes before those that FastAPI made itself."""
+    """Put the routes before those that FastAPI made itself, and the viewer's files after them."""
     tell_allowed(routes)
     app.router.routes[:0] = routes
+    if pages.VIEWER.is_dir():
+        app.router.routes.append(pages.VIEWER_FILES)
 
 
 def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from bigimage.errors import InputError
 from bigimage.geometry.tiling import TILE_SIZES
-from tilesrv.params import Param, Table, choice, integer, size_choice, text
+from bigimage.resample.warp import METHODS
+from tilesrv.colormaps import colormap_names
+from tilesrv.params import Param, Table, choice, integer, numbers, size_choice, text
+from tilesrv.render import MEDIA_TYPES
 
 TMS = ("native", "WebMercatorQuad")
-IMAGE_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "npy": "application/x-npy"}
-"""Media type of each picture format."""
 MAX_T = 1_000_000
 
 IMAGE_ID = text(
@@ -17,7 +18,7 @@ IMAGE_ID = text(
 FORMAT = choice(
     "fmt",
     "`png`, `jpg` and `webp` are pictures; `npy` is a raw array (c, h, w) of the stored type.",
-    tuple(IMAGE_TYPES),
+    tuple(MEDIA_TYPES),
     where="path",
 )
 TIME = integer("t", "Time index, where the image has a time axis.", low=0, high=MAX_T, default=0)
@@ -72,4 +73,61 @@ BANDS: Param[tuple[BandChoice, ...]] = Param(
         "maxItems": MAX_BANDS,
     },
     example=["3", "2", "1"],
+)
+
+
+def _ranges(value: str) -> tuple[float, ...]:
+    """Pairs of a low and a high value."""
+    found = _PAIRS.parse(value)
+    if len(found) % 2:
+        raise InputError(f"takes pairs low,high; {len(found)} numbers are not pairs")
+    return found
+
+
+def _window(value: str) -> tuple[float, ...]:
+    """Centre and width."""
+    centre, width = _CENTRE_WIDTH.parse(value)
+    if width <= 0:
+        raise InputError(f"takes center,width with a width above 0, not {width:g}")
+    return centre, width
+
+
+def _nodata(value: str) -> float:
+    """A number, or nan."""
+    return float("nan") if value.lower() == "nan" else _ONE.parse(value)[0]
+
+
+_ONE = numbers("nodata", "", counts=(1,))
+_PAIRS = numbers("rescale", "", counts=range(2, 2 * MAX_BANDS + 1), low=-1e38, high=1e38)
+_CENTRE_WIDTH = numbers("window", "", counts=(2,), low=-1e38, high=1e38)
+RESCALE: Param[tuple[float, ...]] = Param(
+    name="rescale",
+    about="Values shown darkest and brightest: `low,high` for all bands, or a pair for each; reversed, the picture is "
+    "inverted. Default: the 2nd to 98th percentile.",
+    parse=_ranges,
+    schema=_PAIRS.schema,
+    example=[0, 3000],
+)
+WINDOW: Param[tuple[float, ...]] = Param(
+    name="window",
+    about="The same as `center,width`, as radiologists say it.",
+    parse=_window,
+    schema=_CENTRE_WIDTH.schema,
+    example=[40, 400],
+)
+NODATA: Param[float] = Param(
+    name="nodata",
+    about="A value (or `nan`) that counts as missing, besides what the image marks itself; a pixel is transparent "
+    "where every band shown holds it.",
+    parse=_nodata,
+    schema={"anyOf": [{"type": "number", "minimum": -1e300, "maximum": 1e300}, {"type": "string", "enum": ["nan"]}]},
+)
+RESAMPLING = choice(
+    "resampling",
+    "How pixels are made between pixels, where tiles are warped; native tiles hold the pixels as they are. "
+    "Default: bilinear, and nearest for labels, which take no other.",
+    METHODS,
+)
+COLORMAP = choice(
+    "colormap", "Colours for a single band; a name ending in `_r` runs from the other end.", colormap_names()
 )

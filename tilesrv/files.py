@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -72,17 +73,8 @@ def not_modified(etag: str, headers: dict[str, str]) -> Response:
     return Response(status_code=304, headers={**headers, "ETag": etag})
 
 
-@dataclass(slots=True)
-class _Open:
-    """A file held open while it is sent, so that a replacement cannot mix two versions."""
-
-    descriptor: int
-    size: int
-    etag: str
-
-
-def _open(path: Path) -> _Open:
-    """Open a plain file. Raises NotFound."""
+def _open(path: Path) -> tuple[IO[bytes], os.stat_result]:
+    """Open a plain file; held open while it is sent, so that a replacement cannot mix two versions. Raises NotFound."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
@@ -91,14 +83,14 @@ def _open(path: Path) -> _Open:
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise NotFound("no such key")
-    return _Open(descriptor, status.st_size, f'"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"')
+    return os.fdopen(descriptor, "rb", buffering=0), status
 
 
-def _pread(descriptor: int, start: int, stop: int) -> bytes:
+def _pread(file: IO[bytes], start: int, stop: int) -> bytes:
     """Bytes start…stop of an open file; short when somebody cut it meanwhile."""
     parts: list[bytes] = []
     while start < stop:
-        part = os.pread(descriptor, stop - start, start)
+        part = os.pread(file.fileno(), stop - start, start)
         if not part:
             break
         parts.append(part)
@@ -108,51 +100,52 @@ def _pread(descriptor: int, start: int, stop: int) -> bytes:
 
 def _prepare(path: Path, *, head: bool, headers: Mapping[str, str]) -> "_Answer":
     """Everything about the answer that needs the disk, in one go; the file stays open only if it must stream."""
-    file = _open(path)
+    file, status = _open(path)
     keep = False
     try:
-        base = {"ETag": file.etag, "Accept-Ranges": "bytes"}
-        if matches(headers.get("if-none-match"), file.etag):
+        size = status.st_size
+        etag = f'"{status.st_ino:x}-{status.st_mtime_ns:x}-{size:x}"'
+        base = {"ETag": etag, "Accept-Ranges": "bytes"}
+        if matches(headers.get("if-none-match"), etag):
             return _Answer(304, base)
-        span: Span | None = None
-        unchanged = headers.get("if-range") in (None, file.etag)
+        unchanged = headers.get("if-range") in (None, etag)
         try:
-            span = parse_range(headers.get("range"), file.size) if unchanged and not head else None
+            span = parse_range(headers.get("range"), size) if unchanged and not head else None
         except Unsatisfiable:
-            return _Answer(416, {**base, "Content-Range": f"bytes */{file.size}"})
-        part = span or Span(0, file.size, file.size)
+            return _Answer(416, {**base, "Content-Range": f"bytes */{size}"})
+        part = span or Span(0, size, size)
         base["Content-Length"] = str(part.length)
-        status = 200
         if span is not None:
-            status, base["Content-Range"] = 206, span.content_range
+            base["Content-Range"] = span.content_range
+        code = 200 if span is None else 206
         if head:
-            return _Answer(status, base)
+            return _Answer(code, base)
         if part.length <= WHOLE:
-            return _Answer(status, base, body=_pread(file.descriptor, part.start, part.stop))
+            return _Answer(code, base, body=_pread(file, part.start, part.stop))
         keep = True
-        return _Answer(status, base, stream=(file.descriptor, part))
+        return _Answer(code, base, stream=(file, part))
     finally:
         if not keep:
-            os.close(file.descriptor)
+            file.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Status, headers, and either a body or an open descriptor with the part to stream."""
+    """Status, headers, and either a body or an open file with the part to stream."""
 
     status: int
     headers: dict[str, str]
     body: bytes = b""
-    stream: tuple[int, Span] | None = None
+    stream: tuple[IO[bytes], Span] | None = None
 
 
-async def _pieces(descriptor: int, span: Span) -> AsyncIterator[bytes]:
+async def pieces(file: IO[bytes], span: Span) -> AsyncIterator[bytes]:
     """Pieces of an open file, read in threads; closes it at the end, also when the client goes away."""
     try:
         for start in range(span.start, span.stop, WHOLE):
-            yield await run_in_threadpool(_pread, descriptor, start, min(start + WHOLE, span.stop))
+            yield await run_in_threadpool(_pread, file, start, min(start + WHOLE, span.stop))
     finally:
-        os.close(descriptor)
+        file.close()
 
 
 async def send_file(request: Request, path: Path, *, media_type: str, cache: str) -> Response:
@@ -171,7 +164,7 @@ async def send_file(request: Request, path: Path, *, media_type: str, cache: str
         problem = document(416, None, f"the range {request.headers['range']!r} begins behind the end of the file")
         return respond(problem, headers)
     if answer.stream is not None:
-        return StreamingResponse(_pieces(*answer.stream), answer.status, headers, media_type)
+        return StreamingResponse(pieces(*answer.stream), answer.status, headers, media_type)
     response = Response(answer.body, answer.status, headers, media_type)
     if "Content-Length" in answer.headers:
         response.headers["Content-Length"] = answer.headers["Content-Length"]

@@ -135,6 +135,18 @@ def size_choice(name: str, about: str, values: Sequence[int], *, default: int) -
     return Param(name=name, about=about, parse=parse, schema={"type": "integer", "enum": list(values)}, default=default)
 
 
+def switch(name: str, about: str) -> Param[bool]:
+    """`true` or `false`; false by default."""
+    words = {"true": True, "1": True, "false": False, "0": False}
+
+    def parse(text: str) -> bool:
+        if text not in words:
+            raise InputError("takes true or false")
+        return words[text]
+
+    return Param(name=name, about=about, parse=parse, schema={"type": "boolean"}, default=False)
+
+
 def text(
     name: str,
     about: str,
@@ -165,6 +177,7 @@ def numbers(
     low: float = -1e300,
     high: float = 1e300,
     whole: bool = False,
+    default: tuple[float, ...] | None = None,
     required: bool = False,
     example: Sequence[float] | None = None,
 ) -> Param[tuple[float, ...]]:
@@ -182,7 +195,7 @@ def numbers(
     items = {"type": "integer" if whole else "number", "minimum": low, "maximum": high}
     schema = {"type": "array", "items": items, "minItems": min(counts), "maxItems": max(counts)}
     shown = None if example is None else list(example)
-    return Param(name=name, about=about, parse=parse, schema=schema, required=required, example=shown)
+    return Param(name=name, about=about, parse=parse, schema=schema, default=default, required=required, example=shown)
 
 
 @dataclass(frozen=True, eq=False)

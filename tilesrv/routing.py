@@ -49,6 +49,8 @@ class Operation:
     problems: Sequence[int] = USUAL
     body: Mapping[str, Any] | None = None
     """OpenAPI request body."""
+    hidden: bool = False
+    """Leave it out of the OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         """Members of the operation object that FastAPI cannot know."""
@@ -92,6 +94,7 @@ class Endpoint(APIRoute):
             response_class=Response,
             response_model=None,
             openapi_extra=operation.openapi(),
+            include_in_schema=not operation.hidden,
         )
         self.accepted = frozenset({"GET", "HEAD"} if method == "GET" else {method})
         self.allow = ", ".join(sorted(self.accepted))
