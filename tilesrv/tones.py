@@ -56,20 +56,19 @@ def _colour(pixels: NDArray[Any], table: Bytes, valid: Mask, masked: bool, out: 
     return opaque
 
 
-def _scale(
-    pixels: NDArray[Any], low: NDArray[Any], factor: NDArray[Any], valid: Mask, masked: bool, out: Bytes
-) -> None:
-    """Pixels (c, h, w) less `low` times `factor`, as in `_look_up`."""
-    bands, height, width = pixels.shape
+def _scale(pixels: NDArray[Any], low: NDArray[Any], width: NDArray[Any], valid: Mask, masked: bool, out: Bytes) -> None:
+    """Tones of pixels (c, h, w) by the low ends and widths of ranges, as in `_look_up`."""
+    bands, height, columns = pixels.shape
     for y in range(height):
         for band in range(bands):
-            for x in range(width):
-                tone = (float(pixels[band, y, x]) - low[band]) * factor[band]
-                # 0 times infinity: the value that a range without width is about
+            for x in range(columns):
+                # multiplied first: halves stay halves, and are rounded up
+                tone = (float(pixels[band, y, x]) - low[band]) * 255.0 / width[band]
+                # 0 / 0: the value that a range without width is about
                 tone = MIDDLE if math.isnan(tone) else min(max(tone, 0.0), 255.0)
                 out[y, x, band] = np.int32(tone + 0.5)
         if masked:
-            for x in range(width):
+            for x in range(columns):
                 if valid[y, x]:
                     out[y, x, bands] = 255
                 else:
@@ -100,18 +99,12 @@ def _scaler(dtype: str) -> Callable[..., None]:
     return compiled(_scale, types.void, (pixels, number, number, mask, types.boolean, out))
 
 
-def _factor(limits: Range) -> float:
-    """Tones per unit; infinite for a range without width."""
-    low, high = limits
-    return 255.0 / (high - low) if high != low else math.inf
-
-
 @lru_cache(maxsize=128)
 def tone_table(dtype: str, limits: Range) -> Bytes:
     """Tones of all values of an integer type of 8 or 16 bits, by the value's bits; read-only."""
     values = np.arange(TABLED["u" + dtype.removeprefix("u")]).astype("u" + dtype.removeprefix("u")).view(dtype)
-    with np.errstate(invalid="ignore"):
-        tones = (values.astype(np.float64) - limits[0]) * _factor(limits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tones = (values.astype(np.float64) - limits[0]) * 255.0 / (np.float64(limits[1]) - limits[0])
     table = np.floor(np.where(np.isnan(tones), MIDDLE, np.clip(tones, 0, 255)) + 0.5).astype(np.uint8)
     table.flags.writeable = False
     return table
@@ -133,8 +126,8 @@ def tones(pixels: NDArray[Any], ranges: Sequence[Range], valid: Mask | None) -> 
         return out
     if pixels.dtype.name != "float32":
         pixels = pixels.astype(np.float64)
-    low, factor = (np.array(values) for values in zip(*((r[0], _factor(r)) for r in ranges), strict=True))
-    _scaler(pixels.dtype.name)(pixels, low, factor, mask, valid is not None, out)
+    ends = np.array(ranges, np.float64)
+    _scaler(pixels.dtype.name)(pixels, ends[:, 0].copy(), ends[:, 1] - ends[:, 0], mask, valid is not None, out)
     return out
 
 
