@@ -10,8 +10,10 @@ from bigimage.errors import InputError, NotFound
 
 HEAD = 1024
 """Bytes of a file that are looked at."""
-SEQUENTIAL = frozenset({"PNG", "JPEG", "GIF", "WEBP"})
+SEQUENTIAL = frozenset({"PNG", "JPEG", "GIF", "BIGGIF", "WEBP"})
 """Drivers whose files are decoded from top to bottom."""
+LARGEST_GIF = 100_000_000
+"""Pixels beyond which GDAL has another driver for the format."""
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "GTiff"),
     (b"MM\0*", "GTiff"),
@@ -42,7 +44,7 @@ def driver_for(path: Path) -> str | None:
         return None
     for magic, driver in _MAGIC:
         if head.startswith(magic):
-            return driver
+            return "BIGGIF" if driver == "GIF" and _gif_pixels(head) > LARGEST_GIF else driver
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return "BMP"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -50,6 +52,11 @@ def driver_for(path: Path) -> str | None:
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<VRTDataset", b"<?xml")) and b"<VRTDataset" in head:
         return "VRT"
     return _driver_by_header_file(path, head)
+
+
+def _gif_pixels(head: bytes) -> int:
+    """Pixels that the header of a GIF declares."""
+    return int.from_bytes(head[6:8], "little") * int.from_bytes(head[8:10], "little")
 
 
 def _driver_by_header_file(path: Path, head: bytes) -> str | None:

@@ -23,7 +23,7 @@ LONGEST_TAG = 10_000
 _COLOURS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
 _TIME_TAGS = ("TIFFTAG_DATETIME", "ACQUISITIONDATETIME", "EXIF_DateTimeOriginal", "EXIF_DateTime")
 _LONG = ("int64", "uint64")
-_MANTISSA = {"float32": 24, "float64": 53}
+_MANTISSA = {"float16": 11, "float32": 24, "float64": 53}
 
 
 def common_dtype(name: str, dtypes: tuple[str, ...], verdicts: list[Verdict]) -> np.dtype[np.generic]:

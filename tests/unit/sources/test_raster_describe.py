@@ -107,6 +107,14 @@ def test_pages_beyond_the_first_are_told(tmp_path: Path) -> None:
         assert (source.read(source.info.grid.box).array == 1).all()
 
 
+def test_moving_pictures_keep_all_their_pictures_as_bands(tmp_path: Path) -> None:
+    path = tmp_path / "moving.gif"
+    frames = [Image.fromarray(ramp(1, 40, 50)[0] // (k + 1), mode="L") for k in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with opened(path) as source:
+        assert source.info.shape == (3, 40, 50)
+
+
 def test_turned_pictures_are_told(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     exif = Image.Exif()

@@ -103,6 +103,12 @@ def test_a_name_longer_than_the_disk_allows(tmp_path: Path) -> None:
         driver_for(tmp_path / ("x" * 300))
 
 
+def test_large_gifs_have_their_own_driver(tmp_path: Path) -> None:
+    path = tmp_path / "large.gif"
+    path.write_bytes(b"GIF89a" + (10_001).to_bytes(2, "little") + (10_000).to_bytes(2, "little"))
+    assert driver_for(path) == "BIGGIF"
+
+
 def test_envi_needs_its_header(tmp_path: Path) -> None:
     path = write(tmp_path / "cube.img", ramp(2, 5, 6), driver="ENVI")
     assert envi_header(path) == tmp_path / "cube.hdr"
