@@ -73,6 +73,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
         context = Context.make(workspace, settings, metrics)
         app.state.context = context
         await run_in_threadpool(context.jobs.sweep)
+        context.warming.start()
         try:
             yield
         finally:

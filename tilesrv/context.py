@@ -18,6 +18,7 @@ from bigimage.workspace import Workspace
 from tilesrv.jobstore import JobStore
 from tilesrv.lanes import Lane
 from tilesrv.metrics import Metrics
+from tilesrv.warming import Warming
 
 T = TypeVar("T")
 FRESH = 1.0
@@ -105,6 +106,7 @@ class Context:
     """Finished tiles."""
     metrics: Metrics
     jobs: JobStore
+    warming: Warming
 
     @classmethod
     def make(cls, workspace: Workspace, settings: Settings, metrics: Metrics) -> "Context":
@@ -119,6 +121,7 @@ class Context:
             ByteLRU[Any](settings.tile_cache),
             metrics,
             JobStore(workspace.path),
+            Warming(workspace),
         )
 
     async def image(self, image: str) -> Served:
@@ -130,6 +133,7 @@ class Context:
 
     def close(self) -> None:
         """End the threads."""
+        self.warming.stop()
         self.tiles.close()
         self.heavy.close()
 

@@ -12,9 +12,13 @@ from tilesrv.routing import Endpoint, Operation
 
 HEALTH = {
     "type": "object",
-    "required": ["status", "waiting"],
+    "required": ["status", "warm", "waiting"],
     "properties": {
         "status": {"type": "string", "enum": ["ready"]},
+        "warm": {
+            "type": "boolean",
+            "description": "Whether the kernels are compiled; until then the first tiles wait.",
+        },
         "waiting": {"type": "integer", "minimum": 0, "description": "Requests being worked on or waiting."},
     },
 }
@@ -31,7 +35,8 @@ async def health(request: Request) -> Response:
     """Whether the server is alive and can read its workspace. A 503 says that it cannot."""
     context = context_of(request)
     await context.heavy.run(("health",), lambda: _check(context))
-    body = {"status": "ready", "waiting": context.tiles.backlog + context.heavy.backlog}
+    waiting = context.tiles.backlog + context.heavy.backlog
+    body = {"status": "ready", "warm": context.warming.is_done, "waiting": waiting}
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 

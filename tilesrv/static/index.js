@@ -16,8 +16,10 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// A CRS is told by its code, or by the name at the head of its WKT.
 function describe(image) {
-  const frame = image.frame.type === "geo" ? image.frame.crs.split("[").pop().slice(0, 40) : image.frame.type;
+  const crs = image.frame.crs ?? "";
+  const frame = image.frame.type === "geo" ? (crs.match(/^\w+\["([^"]*)"/)?.[1] ?? crs) : image.frame.type;
   return `${image.shape.join(" × ")} ${image.dtype}, ${frame}`;
 }
 
@@ -26,9 +28,14 @@ async function showList() {
   $("empty").hidden = images.length > 0;
   for (const image of images) {
     const id = encodeURIComponent(image.id);
-    const thumb = element("img", { src: `/images/${id}/preview.png?max_size=300`, alt: "", loading: "lazy" });
     const text = element("div", {}, element("strong", { textContent: image.id }));
     text.append(element("small", { textContent: describe(image) }));
+    if (image.axes.includes("z")) {
+      // these pages show rasters; a volume's planes want the viewer
+      $("images").append(element("li", {}, element("a", { href: `/images/${id}` }, text)));
+      continue;
+    }
+    const thumb = element("img", { src: `/images/${id}/preview.png?max_size=300`, alt: "", loading: "lazy" });
     $("images").append(element("li", {}, element("a", { href: `/?image=${id}` }, thumb, text)));
   }
 }
