@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from bigimage.geometry.box import IndexBox
-from bigimage.geometry.frame import Frame, GeoFrame
+from bigimage.geometry.frame import Frame, GeoFrame, PatientFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import Band, ImageInfo
 from bigimage.model.patch import Patch
 from bigimage.pyramid.build import Builder, plan_tasks
-from bigimage.pyramid.layout import PyramidPlan, plan_raster
+from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.pyramid.publish import write_documents
-from bigimage.pyramid.pyramid import Pyramid
+from bigimage.pyramid.pyramid import Level, Pyramid
 
 UTM = GeoFrame("EPSG:32633")
 TRANSFORM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
@@ -35,22 +35,29 @@ def noise(shape: Sequence[int], dtype: str, *, seed: int = 0) -> np.ndarray:
     return array
 
 
-def describe(array: np.ndarray, *, frame: Frame = UTM, **facts: Any) -> ImageInfo:
-    """Description of an array (c, y, x)."""
-    count = array.shape[0]
+def describe(
+    array: np.ndarray, *, axes: Sequence[str] = ("c", "y", "x"), frame: Frame = UTM, **facts: Any
+) -> ImageInfo:
+    """Description of an array of these axes; a volume has millimetre voxels of 3 by 1 by 1."""
+    count = array.shape[axes.index("c")] if "c" in axes else 1
     nodata = facts.pop("nodata", (None,) * count)
     bands = tuple(Band(name=f"b{i + 1}", nodata=nodata[i]) for i in range(count))
-    grid = facts.pop("grid", None) or Grid.from_transform(TRANSFORM, array.shape[-2:], frame)
-    defaults: dict[str, Any] = {"id": "scene", "bands": bands, "axes": ("c", "y", "x")}
-    return ImageInfo(grid=grid, shape=array.shape, dtype=array.dtype.name, **(defaults | facts))
+    if "z" in axes:
+        grid = Grid(array.shape[-3:], ((0, 0, 1.0, 0), (0, 1.0, 0, 0), (3.0, 0, 0, 0)), PatientFrame("1.2"))
+    else:
+        grid = Grid.from_transform(TRANSFORM, array.shape[-2:], frame)
+    defaults: dict[str, Any] = {"id": "scene", "bands": bands, "grid": grid}
+    return ImageInfo(axes=tuple(axes), shape=array.shape, dtype=array.dtype.name, **(defaults | facts))
 
 
 def reader(info: ImageInfo, array: np.ndarray, valid: np.ndarray | None = None) -> Any:
-    """What a builder reads from: boxes of an array (c, y, x)."""
+    """What a builder reads from: boxes of an array of the image's axes, and of its validity without bands."""
 
     def read(box: IndexBox, bands: Sequence[int], t: int) -> Patch:
-        mask = None if valid is None else valid[box.slices]
-        return Patch(np.ascontiguousarray(array[(list(bands), *box.slices)]), info.grid.crop(box), mask)
+        moment = array[t] if "t" in info.axes else array
+        pixels = moment[(list(bands), *box.slices)] if "c" in info.axes else moment[(None, *box.slices)]
+        mask = valid if valid is None or "t" not in info.axes else valid[t]
+        return Patch(np.ascontiguousarray(pixels), info.grid.crop(box), None if mask is None else mask[box.slices])
 
     return read
 
@@ -67,23 +74,26 @@ def paint(root: Path, plan: PyramidPlan, read: Any, *, by_rows: bool = False) ->
 def build(
     root: Path, array: np.ndarray, valid: np.ndarray | None = None, *, by_rows: bool = False, **facts: Any
 ) -> Pyramid:
-    """Pyramid of an array (c, y, x) and its validity (y, x), with its documents."""
+    """Pyramid of an array and its validity, with its documents."""
     info = describe(array, may_be_invalid=valid is not None, **facts)
-    plan = plan_raster(info, by_rows=by_rows)
+    plan = plan_pyramid(info, by_rows=by_rows)
     paint(root, plan, reader(info, array, valid), by_rows=by_rows)
     write_documents(root, plan, info)
     return Pyramid.open(root)
+
+
+def whole(level: Level) -> tuple[np.ndarray, np.ndarray | None]:
+    """All of a level's image, and its validity as booleans."""
+    image = level.image.read(IndexBox.of_shape(level.image.spec.shape))
+    if level.valid is None:
+        return image, None
+    return image, level.valid.read(IndexBox.of_shape(level.valid.spec.shape)).astype(bool)
 
 
 def digest(root: Path, *, skip: Sequence[str] = ()) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its place there."""
     files = sorted(p for p in root.rglob("*") if p.is_file() and p.name not in skip)
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-def fill_of_band(info: ImageInfo, fill: float) -> list[float]:
-    """What stands where a band has nothing."""
-    return [fill if band.nodata is None else band.nodata for band in info.bands]
 
 
 def reduced(
