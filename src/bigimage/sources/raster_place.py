@@ -65,9 +65,10 @@ def place(shape: tuple[int, int], image: str, *, name: str, found: Georeference,
     given_transform = _given_transform(shape, options, given_frame or own, name=name)
     _refuse_contradiction(shape, found, own, (given_frame, given_transform), name=name)
     transform, frame = found.transform or given_transform, own or given_frame
+    given = _given(found, options, verdicts, has_crs=own is not None)
     if transform is None and options.fit_gcps:
         transform, frame = _fit(found, given_frame, verdicts, name=name)
-    given = _given(found, options, verdicts, has_crs=own is not None)
+        given["fit_gcps"] = True
     if options.crs and transform is None:
         raise InputError(f"{name} has no transform, so a CRS alone does not place it; give --bounds or --affine too")
     if given_transform is not None and frame is None:

@@ -163,6 +163,7 @@ def test_saying_what_the_file_says_is_fine() -> None:
 def test_fit_reports_what_it_loses() -> None:
     placement = placed(Georeference(gcps=control(noise=9.0)), fit_gcps=True)
     assert placement.grid.frame == GeoFrame(UTM)
+    assert placement.given == {"fit_gcps": True}
     (verdict,) = placement.verdicts
     assert verdict.code == "GCPS_FITTED"
     # one of nine points is off by 9: the mean takes 1 of it, and 8 are left at that point
