@@ -40,7 +40,19 @@ class FrameMismatch(BigImageError, ValueError):
 
 
 class Conflict(BigImageError):
-    """Somebody else holds or has changed what was to be changed."""
+    """Somebody else holds or has changed what was to be changed.
+
+    Parameters
+    ----------
+    message
+        Who or what stands in the way, and what to do.
+    clashes
+        One value for each thing in the way, with both sides of it; empty when `message` says it all.
+    """
+
+    def __init__(self, message: str, clashes: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.clashes = clashes
 
 
 class Unsupported(BigImageError, NotImplementedError):
