@@ -56,6 +56,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "dicomanonymizer": ("sources",),
     "highdicom": ("formats",),
     "SimpleITK": ("sources", "formats"),
+    "nibabel": ("sources", "formats"),
     "zarr": ("pyramid",),
     "numcodecs": ("pyramid",),
     "zstandard": ("pyramid",),
