@@ -17,6 +17,7 @@ from bigimage.sources.door import SourceModule
 _PLACES = {
     "raster": "bigimage.sources.raster",
     "dicom": "bigimage.sources.dicom",
+    "volume": "bigimage.sources.volume",
 }
 
 

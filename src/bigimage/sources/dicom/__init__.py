@@ -46,6 +46,8 @@ def open(paths: Sequence[Path], *, image: str, options: OpenOptions) -> list[Sou
     """
     if not paths:
         raise InputError("no file was named")
+    if options.crs is not None or options.bounds is not None or options.affine is not None:
+        raise InputError("a scan has its own place in millimetres; it takes no CRS, bounds or affine")
     names = Names(paths, private=options.deidentify is not None)
     found = scan(paths, names=names)
     frames, notes = _frames(found.headers, private=options.deidentify is not None)
@@ -67,6 +69,8 @@ def _source(volume: Volume, image: str, options: OpenOptions) -> Source:
     if irregular and not described.meaning.is_constant:
         # values of slices with different slopes can only be averaged in their unit
         described = describe(volume, image, physical=True)
+    if options.role is not None:
+        described = replace(described, info=replace(described.info, role=options.role))
     if options.deidentify is not None:
         burned_in = volume.first.source.elements.text("BurnedInAnnotation")
         described = replace(described, info=Deidentifier(options.deidentify).image(described.info, burned_in=burned_in))

@@ -1,8 +1,5 @@
 """Pixels of one plane: read straight from their place in the file, or decoded by pydicom where they are compressed."""
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,14 +23,13 @@ from bigimage.sources.dicom.header import (
 )
 from bigimage.sources.dicom.headers import inflate, quiet
 from bigimage.sources.dicom.verdicts import Refusal
+from bigimage.sources.flat import STRIP, FlatFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRAME_CACHE = 64 * 1024 * 1024
 """Bytes of decoded frames that a source keeps, for boxes that do not cover whole planes."""
-STRIP = 16 * 1024 * 1024
-"""Bytes read at once where a box is narrower than the rows it lies in."""
 DECODE_ERRORS = (*PYDICOM_ERRORS, RuntimeError, DataError)
 """What pydicom and its decoders raise on damaged streams."""
 
@@ -106,7 +102,7 @@ def _read_direct(layout: Layout, index: int, box: IndexBox, out: "NDArray[np.gen
     frame_bytes = layout.rows * row_bytes * planes
     (y, x), (rows, columns) = box.start, box.shape
     shift = _unused_bits(layout)
-    with _open(layout.path) as file:
+    with FlatFile(layout.path) as file:
         for plane in range(planes):
             start = layout.offset + index * frame_bytes + plane * layout.rows * row_bytes
             target = out[plane] if interleaved == 1 else out
@@ -129,32 +125,6 @@ def _read_direct(layout: Layout, index: int, box: IndexBox, out: "NDArray[np.gen
                     target[first : first + count] = part[..., 0]
                 else:
                     target[:, first : first + count] = np.moveaxis(part, -1, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """An open file that is read at offsets."""
-
-    number: int
-
-    def __enter__(self) -> "_File":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.number)
-
-    def read_into(self, array: "NDArray[np.generic]", offset: int) -> None:
-        """Fill a contiguous array. Raises DataError when the file ends too early."""
-        view = memoryview(array.data).cast("B")
-        while len(view):
-            count = os.preadv(self.number, [view], offset)
-            if count == 0:
-                raise DataError("a DICOM file became shorter while it was read; scan the folder again")
-            view, offset = view[count:], offset + count
-
-
-def _open(path: Path) -> _File:
-    return _File(os.open(path, os.O_RDONLY))
 
 
 def _unused_bits(layout: Layout) -> int:
