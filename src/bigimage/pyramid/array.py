@@ -83,6 +83,15 @@ def json_number(value: float | int) -> float | int | str:
     return value
 
 
+def json_value(value: Any) -> Any:
+    """A JSON value whose numbers may be NaN or infinite, with those spelled by `json_number`."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(inner) for inner in value]
+    return json_number(value) if isinstance(value, float) else value
+
+
 def number_from_json(value: float | int | str) -> float | int:
     """Inverse of `json_number`."""
     return float(value) if isinstance(value, str) else value

@@ -15,11 +15,12 @@ NAMESPACE = "bigimage"
 
 def write_json(path: Path, document: Mapping[str, Any], *, sync: bool = False) -> None:
     """Write JSON through a temporary file and a rename; with `sync`, onto the disk itself. Raises BackendError."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, separators=(",", ":"), allow_nan=False)
+            file.write(text)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())

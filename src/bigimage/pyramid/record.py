@@ -10,7 +10,7 @@ from bigimage.errors import DataError
 from bigimage.geometry.frame import Frame, GeoFrame, PatientFrame, PixelFrame, describe
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import Band, ImageInfo, Verdict
-from bigimage.pyramid.array import json_number, number_from_json
+from bigimage.pyramid.array import json_number, json_value, number_from_json
 
 FORMAT = 1
 
@@ -45,7 +45,7 @@ def _band_document(band: Band) -> dict[str, Any]:
     if band.unit is not None:
         document["unit"] = band.unit
     if (band.scale, band.offset) != (1.0, 0.0):
-        document |= {"scale": band.scale, "offset": band.offset}
+        document |= {"scale": json_number(band.scale), "offset": json_number(band.offset)}
     return document
 
 
@@ -57,8 +57,8 @@ def _band_from(document: Mapping[str, Any]) -> Band:
         interpretation=document["interpretation"],
         nodata=None if nodata is None else number_from_json(nodata),
         unit=document.get("unit"),
-        scale=document.get("scale", 1.0),
-        offset=document.get("offset", 0.0),
+        scale=number_from_json(document.get("scale", 1.0)),
+        offset=number_from_json(document.get("offset", 0.0)),
     )
 
 
@@ -76,14 +76,14 @@ def to_document(info: ImageInfo) -> dict[str, Any]:
         "frame": _frame_document(grid.frame),
         "affine": [list(row) for row in grid.affine],
         "bands": [_band_document(band) for band in info.bands],
-        "value": dict(info.value),
+        "value": json_value(info.value),
         "slices": None if grid.slices is None else [list(s) for s in grid.slices],
         "window": [[json_number(a), json_number(b)] for a, b in info.window],
         "nodata": nodata[0] if nodata and len(set(map(str, nodata))) == 1 else nodata,
         "may_be_invalid": info.may_be_invalid,
         "verdicts": [{"code": v.code, "message": v.message, "instances": list(v.instances)} for v in info.verdicts],
-        "provenance": dict(info.provenance),
-        "extra": dict(info.extra),
+        "provenance": json_value(info.provenance),
+        "extra": json_value(info.extra),
     }
     if info.palette is not None:
         document["palette"] = {str(k): list(v) for k, v in sorted(info.palette.items())}
@@ -126,7 +126,7 @@ def from_document(document: Mapping[str, Any]) -> ImageInfo:
             ),
             provenance=document["provenance"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"the image's own description is incomplete: {error!r}; ingest the image again") from error
