@@ -32,6 +32,15 @@ class Cells(NamedTuple):
     """(n, 2): size (y, x) of one target pixel in source pixels."""
 
 
+class Rows(NamedTuple):
+    """Which cells touch each row of a part of a block."""
+
+    cell: Ints
+    """Numbers of cells, those of one row after those of another."""
+    begin: Ints
+    """Where those of each row begin; one more than there are rows."""
+
+
 @njit(**JIT)
 def _judge_cell(node: Doubles, columns: float, shape: Ints, tolerance: float) -> int:
     """What becomes of a cell whose nodes (3, 3, 2) are source indexes: `DROP`, `KEEP` or `SPLIT`."""
@@ -89,6 +98,20 @@ def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdic
                 corners[at, 2], corners[at, 3] = node[2, 0], node[2, 2]
 
 
+def _sort(place: Ints, part: Ints, begin: Ints, cell: Ints) -> None:
+    """Fill `Rows` of part[0]…part[1]; `begin` holds zeros, one more than in the end."""
+    for k in range(place.shape[0]):
+        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
+            begin[r - part[0] + 2] += 1
+    for r in range(2, begin.shape[0]):
+        begin[r] += begin[r - 1]
+    # each row's begin moves to its end, which is where the next one begins
+    for k in range(place.shape[0]):
+        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
+            cell[begin[r - part[0] + 1]] = k
+            begin[r - part[0] + 1] += 1
+
+
 def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
     """Bounds (top, bottom, left, right) of the source indexes of each cell's pixels within a part of the block.
 
@@ -122,6 +145,11 @@ def cells_type() -> types.NamedTuple:
     return types.NamedTuple((array_type("int64", 2), array_type("float64", 3), array_type("float64", 2)), Cells)
 
 
+def rows_type() -> types.NamedUniTuple:
+    """Numba's type of `Rows`, whose members are all of one type."""
+    return types.NamedUniTuple(array_type("int64", 1), 2, Rows)
+
+
 @lru_cache(maxsize=1)
 def judge() -> Callable[..., None]:
     """Compiled `_judge`."""
@@ -135,3 +163,18 @@ def judge() -> Callable[..., None]:
 def bound() -> Callable[..., int]:
     """Compiled `_bound`."""
     return compiled(_bound, types.int64, (cells_type(), array_type("int64", 1), array_type("float64", 2)))
+
+
+@lru_cache(maxsize=1)
+def sort() -> Callable[..., None]:
+    """Compiled `_sort`."""
+    whole = array_type("int64", 1)
+    return compiled(_sort, types.void, (array_type("int64", 2), whole, whole, whole))
+
+
+def rows(cells: Cells, part: Ints) -> Rows:
+    """Cells that touch each row of part[0]…part[1] of a block."""
+    begin = np.zeros(part[1] - part[0] + 2, np.int64)
+    cell = np.empty(int(cells.place[:, 2].sum()), np.int64)
+    sort()(cells.place, part, begin, cell)
+    return Rows(cell, begin)

@@ -14,8 +14,8 @@ import numpy as np
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.frame import Frame, GeoFrame, transform_points
 from bigimage.geometry.grid import Grid
-from bigimage.resample.cells import BLOCK, DROP, KEEP, SPLIT, Cells, Doubles, Ints, judge
-from bigimage.resample.kernels import QUANTUM, trace
+from bigimage.resample.cells import BLOCK, DROP, KEEP, SPLIT, Cells, Doubles, Ints, judge, rows
+from bigimage.resample.kernels import NEAREST, QUANTUM, span, trace
 
 TOLERANCE: Final = 0.02
 """Pixels of the source level by which a cell's middle and the middles of its edges may miss the exact transform. It is
@@ -308,6 +308,7 @@ def control(levels: tuple[Grid, ...], lattice: Grid, block: tuple[int, int], *, 
 def coordinates(found: Control) -> Doubles:
     """Source index (y, x) of each pixel of a block as it is painted, (BLOCK, BLOCK, 2); NaN where there is none."""
     out = np.empty((BLOCK, BLOCK, 2))
-    trace()(found.cells, found.period, out)
+    part = np.array([0, BLOCK, 0, BLOCK])
+    trace()(found.cells, rows(found.cells, part), found.period, span("float64", NEAREST, found.cells.extent), out)
     out[out[..., 0] == -1] = np.nan
     return out

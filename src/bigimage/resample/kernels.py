@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from bigimage.resample.cells import BLOCK, Cells, Doubles, Ints, cells_type
+from bigimage.resample.cells import BLOCK, Cells, Doubles, Ints, Rows, cells_type, rows_type
 from bigimage.resample.jit import JIT, array_type, compiled
 
 SPAN: Final = 4 * BLOCK
@@ -98,23 +98,6 @@ class Span(NamedTuple):
 
 
 @njit(**JIT)
-def _sort_by_row(place: Ints, part: Ints) -> tuple[Ints, Ints]:
-    """Cells that touch each row of part[0]…part[1]: numbers of cells, and where those of each row begin."""
-    begin = np.zeros(part[1] - part[0] + 2, np.int64)
-    for k in range(place.shape[0]):
-        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
-            begin[r - part[0] + 2] += 1
-    for r in range(2, len(begin)):
-        begin[r] += begin[r - 1]
-    cell = np.empty(begin[-1], np.int64)
-    for k in range(place.shape[0]):
-        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
-            cell[begin[r - part[0] + 1]] = k
-            begin[r - part[0] + 1] += 1
-    return cell, begin
-
-
-@njit(**JIT)
 def _coordinates(corner: Doubles, side: int, row: int, column: int, count: int, y: Doubles, x: Doubles) -> None:
     """Source indexes of `count` pixels of a cell's row, from `column` on: bilinear between the cell's corners."""
     down = row / side
@@ -130,15 +113,17 @@ def _coordinates(corner: Doubles, side: int, row: int, column: int, count: int, 
 @njit(**JIT)
 def _locate(cells: Cells, near: Ints, r: int, part: Ints, span: Span, at: int) -> None:
     """Source indexes of row r of a block, columns part[2]…part[3], from the cells that touch it, into a span."""
-    span.y[at : at + part[3] - part[2]] = -1.0
+    for c in range(at, at + part[3] - part[2]):
+        span.y[c] = -1.0
     for k in near:
         top, left, side = cells.place[k, 0], cells.place[k, 1], cells.place[k, 2]
         first, last = max(left, part[2]), min(left + side, part[3])
         begin, end = at + first - part[2], at + last - part[2]
         if end > begin:
             _coordinates(cells.corners[k], side, r - top, first - left, end - begin, span.y[begin:], span.x[begin:])
-            span.extent[0, begin:end] = cells.extent[k, 0]
-            span.extent[1, begin:end] = cells.extent[k, 1]
+            for c in range(begin, end):
+                span.extent[0, c] = cells.extent[k, 0]
+                span.extent[1, c] = cells.extent[k, 1]
 
 
 @njit(**JIT)
@@ -246,10 +231,11 @@ def _find_taps(window: Window, span: Span, down: int, right: int, count: int) ->
 
 
 @njit(**JIT)
-def _blend_linear(flat: Pixels, width: int, span: Span, count: int) -> None:
-    """Bilinear values of one band along a span."""
+def _blend_linear(plane: Pixels, span: Span, count: int) -> None:
+    """Bilinear values of one band."""
     kind = span.values.dtype.type
-    one, below = np.uint64(1), np.uint64(width)
+    flat = plane.reshape(plane.size)
+    one, below = np.uint64(1), np.uint64(plane.shape[1])
     for c in range(count):
         at = np.uint64(span.first[c])
         a, b = kind(flat[at]), kind(flat[at + one])
@@ -259,14 +245,17 @@ def _blend_linear(flat: Pixels, width: int, span: Span, count: int) -> None:
 
 
 @njit(**JIT)
-def _blend_fan(flat: Pixels, width: int, span: Span, down: int, right: int, count: int) -> None:
+def _blend_fan(plane: Pixels, span: Span, down: int, right: int, count: int) -> None:
     """Values of one band, from down × right source pixels each."""
     kind = span.values.dtype.type
-    span.values[:count] = 0
+    flat = plane.reshape(plane.size)
+    for c in range(count):
+        span.values[c] = 0
     for a in range(down):
-        span.line[:count] = 0
+        for c in range(count):
+            span.line[c] = 0
         for b in range(right):
-            step = np.uint64(a * width + b)
+            step = np.uint64(a * plane.shape[1] + b)
             for c in range(count):
                 span.line[c] += span.fan[down + b, c] * kind(flat[np.uint64(span.first[c]) + step])
         for c in range(count):
@@ -305,38 +294,46 @@ def _mend(window: Window, band: int, span: Span, c: int, is_area: bool) -> float
 
 
 @njit(**JIT)
-def _store(span: Span, everywhere: bool, target: Target, band: int, rows: int, columns: int) -> None:
-    """Store values where they are shown, rows × columns of them; integers are rounded half up and clipped."""
+def _store(
+    span: Span, everywhere: bool, target: Target, band: int, top: int, left: int, height: int, columns: int
+) -> None:
+    """Store values where they are shown, height × columns of them; integers are rounded half up and clipped."""
     kind = span.values.dtype.type
     low, high, half = kind(target.limits[0]), kind(target.limits[1]), kind(0.5)
-    for r in range(rows):
-        out = target.pixels[band, target.top + r, target.left : target.left + columns]
-        values, shown = span.values[r * columns :], span.shown[r * columns :]
+    for r in range(height):
+        out, begin = target.pixels[band, top + r], r * columns
         if not target.integral:
             for c in range(columns):
-                if shown[c]:
-                    out[c] = values[c]
-        elif everywhere and values.itemsize == 4:
+                if span.shown[begin + c]:
+                    out[left + c] = span.values[begin + c]
+        elif everywhere and span.values.itemsize == 4:
             # types blended in float32 fit in 32 bits, and that way is a vector instruction
             for c in range(columns):
-                out[c] = np.int32(min(max(np.floor(values[c] + half), low), high))
+                out[left + c] = np.int32(min(max(np.floor(span.values[begin + c] + half), low), high))
         else:
             for c in range(columns):
-                if shown[c]:
-                    out[c] = min(max(np.floor(values[c] + half), low), high)
+                if span.shown[begin + c]:
+                    out[left + c] = min(max(np.floor(span.values[begin + c] + half), low), high)
 
 
 @njit(**JIT)
-def _copy(window: Window, target: Target, span: Span, rows: int, columns: int) -> None:
+def _mark(target: Target, span: Span, top: int, left: int, height: int, columns: int) -> None:
+    """Mark what is shown as valid."""
+    for r in range(height):
+        for c in range(columns):
+            target.valid[top + r, left + c] |= span.shown[r * columns + c]
+
+
+@njit(**JIT)
+def _copy(window: Window, target: Target, span: Span, top: int, left: int, height: int, columns: int) -> None:
     """Copy the nearest source pixels, all bands."""
-    bands, height, width = window.pixels.shape
-    flat = window.pixels.reshape(bands, height * width)
-    for band in range(bands):
-        for r in range(rows):
-            out = target.pixels[band, target.top + r, target.left : target.left + columns]
+    for band in range(window.pixels.shape[0]):
+        plane = window.pixels[band]
+        flat = plane.reshape(plane.size)
+        for r in range(height):
             for c in range(columns):
                 if span.shown[r * columns + c]:
-                    out[c] = flat[band, np.uint64(span.nearest[r * columns + c])]
+                    target.pixels[band, top + r, left + c] = flat[np.uint64(span.nearest[r * columns + c])]
 
 
 @njit(**JIT)
@@ -360,107 +357,60 @@ def _fans(span: Span, method: int, table: Doubles, count: int) -> tuple[int, int
     return down, right
 
 
-@njit(**JIT)
-def _interpolate(
-    window: Window, target: Target, span: Span, method: int, table: Doubles, seen: int, rows: int, columns: int
-) -> None:
-    """Interpolate rows × columns pixels, `seen` of which are shown, all bands."""
-    bands, height, width = window.pixels.shape
-    flat = window.pixels.reshape(bands, height * width)
-    count = rows * columns
-    down, right = _fans(span, method, table, count)
-    whole = _find_taps(window, span, down, right, count)
-    for band in range(bands):
-        if whole and method == BILINEAR:
-            _blend_linear(flat[band], width, span, count)
-        elif whole:
-            _blend_fan(flat[band], width, span, down, right, count)
-        if whole < seen or not target.integral:
-            for c in range(count):
-                if span.shown[c] and not (span.plain[c] and math.isfinite(span.values[c])):
-                    span.values[c] = _mend(window, band, span, c, method == AVERAGE)
-        _store(span, seen == count, target, band, rows, columns)
-
-
-@njit(**JIT)
-def _room(extent: Doubles, method: int, work: Floats) -> Span:
-    """Room to work in; `work` is (2, SPAN)."""
-    reach = np.full(2, 2, np.int64)
-    if method == AVERAGE:
-        # as many for every span and box, so that all take the same way through the loops
-        for k in range(extent.shape[0]):
-            for axis in range(2):
-                reach[axis] = max(reach[axis], math.ceil(extent[k, axis]) + 1)
-    taps = max(2 * LOBES, reach.max())
-    whole = np.empty((4, SPAN), np.int64)
-    flags = np.empty((2, SPAN), np.bool_)
-    return Span(
-        y=np.empty(SPAN),
-        x=np.zeros(SPAN),
-        extent=np.ones((2, SPAN)),
-        nearest=whole[0],
-        shown=flags[0],
-        top=whole[1],
-        left=whole[2],
-        first=whole[3],
-        plain=flags[1],
-        fan=np.empty((2 * taps, SPAN), work.dtype),
-        values=work[0],
-        line=work[1],
-        weights=np.empty((2, taps)),
-        reach=reach,
-    )
-
-
 def _paint(
     method: int,
     cells: Cells,
+    rows: Rows,
     part: Ints,
     claim: Doubles,
     period: float,
     window: Window,
     target: Target,
-    work: Floats,
+    span: Span,
     table: Doubles,
 ) -> None:
     """Paint rows part[0]…part[1] and columns part[2]…part[3] of a block, where the nearest source pixel is claimed.
 
     `claim` is (top, bottom, left, right) in source indexes, half open; `period` the columns once around the globe or 0.
     """
-    span = _room(cells.extent, method, work)
-    cell, begin = _sort_by_row(cells.place, part)
     columns = part[3] - part[2]
     step = SPAN // columns
     for first in range(part[0], part[1], step):
-        rows = min(step, part[1] - first)
-        count = rows * columns
-        for r in range(rows):
+        height = min(step, part[1] - first)
+        count = height * columns
+        for r in range(height):
             at = first + r - part[0]
-            _locate(cells, cell[begin[at] : begin[at + 1]], first + r, part, span, r * columns)
+            near = rows.cell[rows.begin[at] : rows.begin[at + 1]]
+            _locate(cells, near, first + r, part, span, r * columns)
         if period > 0.0:
             _wrap(span, count, period)
         seen = _claim(window, claim, span, count)
         if not seen:
             continue
-        place = Target(
-            target.pixels, target.valid, target.top + first, target.left + part[2], target.limits, target.integral
-        )
-        for r in range(rows):
-            for c in range(columns):
-                target.valid[place.top + r, place.left + c] |= span.shown[r * columns + c]
+        top, left = target.top + first, target.left + part[2]
+        _mark(target, span, top, left, height, columns)
         if method == NEAREST:
-            _copy(window, place, span, rows, columns)
-        else:
-            _interpolate(window, place, span, method, table, seen, rows, columns)
+            _copy(window, target, span, top, left, height, columns)
+            continue
+        taps = _fans(span, method, table, count)
+        whole = _find_taps(window, span, taps[0], taps[1], count)
+        for band in range(window.pixels.shape[0]):
+            if whole and method == BILINEAR:
+                _blend_linear(window.pixels[band], span, count)
+            elif whole:
+                _blend_fan(window.pixels[band], span, taps[0], taps[1], count)
+            if whole < seen or not target.integral:
+                for c in range(count):
+                    if span.shown[c] and not (span.plain[c] and math.isfinite(span.values[c])):
+                        span.values[c] = _mend(window, band, span, c, method == AVERAGE)
+            _store(span, seen == count, target, band, top, left, height, columns)
 
 
-def _trace(cells: Cells, period: float, out: Doubles) -> None:
+def _trace(cells: Cells, rows: Rows, period: float, span: Span, out: Doubles) -> None:
     """Source index (y, x) of every pixel of a block, into `out` (BLOCK, BLOCK, 2); row -1 where no cell tells."""
-    span = _room(cells.extent, NEAREST, np.empty((2, SPAN)))
     part = np.array((0, BLOCK, 0, BLOCK))
-    cell, begin = _sort_by_row(cells.place, part)
     for r in range(BLOCK):
-        _locate(cells, cell[begin[r] : begin[r + 1]], r, part, span, 0)
+        _locate(cells, rows.cell[rows.begin[r] : rows.begin[r + 1]], r, part, span, 0)
         if period > 0.0:
             _wrap(span, BLOCK, period)
         for c in range(BLOCK):
@@ -489,9 +439,30 @@ def target(pixels: Pixels, valid: Bools, *, top: int, left: int) -> Target:
     return Target(pixels, valid, top, left, np.array([info.min, high], dtype=np.float64), True)
 
 
-def work(dtype: "np.dtype[Any]") -> Floats:
-    """Room to work for pixels of one type."""
-    return np.empty((2, SPAN), np.float32 if dtype.name in SINGLE else np.float64)
+def span(dtype: str, method: int, extent: Doubles) -> Span:
+    """Room to work for pixels of one type and cells of these extents."""
+    work = np.float32 if dtype in SINGLE else np.float64
+    reach = np.full(2, 2 * LOBES, np.int64)
+    if method == AVERAGE:
+        # as many for every span and box of a block, so that all take the same way through the loops
+        reach = np.ceil(extent.max(axis=0, initial=1.0)).astype(np.int64) + 1
+    indexes, flags = np.empty((4, SPAN), np.int64), np.empty((2, SPAN), np.bool_)
+    return Span(
+        y=np.empty(SPAN),
+        x=np.zeros(SPAN),
+        extent=np.ones((2, SPAN)),
+        nearest=indexes[0],
+        shown=flags[0],
+        top=indexes[1],
+        left=indexes[2],
+        first=indexes[3],
+        plain=flags[1],
+        fan=np.empty((int(reach.sum()), SPAN), work),
+        values=np.empty(SPAN, work),
+        line=np.empty(SPAN, work),
+        weights=np.empty((2, int(reach.max()))),
+        reach=reach,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -504,49 +475,35 @@ def lanczos() -> Doubles:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def _span_type(work: str) -> types.NamedTuple:
+    """Numba's type of `Span`."""
+    double, index, flag, value = (array_type(kind, 1) for kind in ("float64", "int64", "bool", work))
+    doubles, values = array_type("float64", 2), array_type(work, 2)
+    return types.NamedTuple(
+        (double, double, doubles, index, flag, index, index, index, flag, values, value, value, doubles, index), Span
+    )
+
+
 @lru_cache(maxsize=len(DTYPES))
 def paint(dtype: str) -> Callable[..., None]:
     """Compiled `_paint` for one type of pixels; compiled at the first call, then read from numba's cache."""
-    work = "float32" if dtype in SINGLE else "float64"
-    window = types.NamedTuple(
-        (
-            array_type(dtype, 3, readonly=True),
-            array_type("bool", 2, readonly=True),
-            types.boolean,
-            types.int64,
-            types.int64,
-        ),
-        Window,
-    )
-    target = types.NamedTuple(
-        (
-            array_type(dtype, 3),
-            array_type("bool", 2),
-            types.int64,
-            types.int64,
-            array_type("float64", 1),
-            types.boolean,
-        ),
-        Target,
-    )
+    double, index, mask = array_type("float64", 1), array_type("int64", 1), array_type("bool", 2, readonly=True)
+    number, whole, flag = types.float64, types.int64, types.boolean
+    window = types.NamedTuple((array_type(dtype, 3, readonly=True), mask, flag, whole, whole), Window)
+    target = types.NamedTuple((array_type(dtype, 3), array_type("bool", 2), whole, whole, double, flag), Target)
+    span_type = _span_type("float32" if dtype in SINGLE else "float64")
     return compiled(
         _paint,
         types.void,
         (
-            types.int64,
-            cells_type(),
-            array_type("int64", 1),
-            array_type("float64", 1),
-            types.float64,
-            window,
-            target,
-            array_type(work, 2),
-            array_type("float64", 2),
+            whole, cells_type(), rows_type(), index, double, number, window, target, span_type, array_type("float64", 2)
         ),
-    )
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def trace() -> Callable[..., None]:
     """Compiled `_trace`."""
-    return compiled(_trace, types.void, (cells_type(), types.float64, array_type("float64", 3)))
+    return compiled(
+        _trace, types.void, (cells_type(), rows_type(), types.float64, _span_type("float64"), array_type("float64", 3))
+    )

@@ -14,7 +14,7 @@ from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.patch import Patch
 from bigimage.resample import kernels
-from bigimage.resample.cells import BLOCK, Doubles, Ints, bound, judge
+from bigimage.resample.cells import BLOCK, Doubles, Ints, bound, judge, rows, sort
 from bigimage.resample.control import Control, control
 
 Method = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
@@ -254,20 +254,22 @@ def warp(
     code, kind = METHODS.index(check_method(method)), check_dtype(dtype)
     plans = plan(source_grids, lattice, box, method, limit=limit)
     pixels, valid = np.zeros((bands, *box.shape), kind), np.zeros(box.shape, np.bool_)
-    paint, work = kernels.paint(kind.name), kernels.work(kind)
+    paint = kernels.paint(kind.name)
     for near in _neighbours(plans):
         for found, piece, window in _windows(read, source_grids, near, bands=bands, dtype=kind):
             top, left = (b * BLOCK for b in found.block)
-            part = found.part.shift((-top, -left))
+            part = _ends(found.part.shift((-top, -left)))
+            cells = found.control.cells
             paint(
                 code,
-                found.control.cells,
-                _ends(part),
+                cells,
+                rows(cells, part),
+                part,
                 np.array(piece.claim),
                 found.control.period,
                 window,
                 kernels.target(pixels, valid, top=top - box.start[0], left=left - box.start[1]),
-                work,
+                kernels.span(kind.name, code, cells.extent),
                 kernels.lanczos(),
             )
     return Patch(pixels, lattice.crop(box), valid)
@@ -366,6 +368,7 @@ def resample_to(patch: Patch, target: Grid, *, method: Method = "bilinear") -> P
 
 def warm(dtypes: Sequence[str] = ("uint8", "uint16")) -> None:
     """Compile what warps pixels of these types, or load it from numba's cache, before somebody waits for it."""
-    judge()
+    for door in (judge, bound, sort):
+        door()
     for dtype in dtypes:
         kernels.paint(check_dtype(dtype).name)
