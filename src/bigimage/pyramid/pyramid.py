@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bigimage.cache import ByteLRU
-from bigimage.errors import DataError, InputError, OutOfBounds, Unsupported
+from bigimage.errors import BigImageError, DataError, InputError, OutOfBounds, Unsupported
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
@@ -103,12 +103,20 @@ class Pyramid:
     def open(cls, path: Path, caches: Caches | None = None) -> "Pyramid":
         """Open a finished pyramid that bigimage wrote. Raises NotFound or DataError."""
         document = read_json(path / METADATA)
-        attributes = document.get("attributes", {})
-        if NAMESPACE not in attributes:
+        attributes = document.get("attributes")
+        if not isinstance(attributes, dict) or NAMESPACE not in attributes:
             raise DataError(f"{path} is not a pyramid that bigimage wrote; open it with open_image")
         own = attributes[NAMESPACE]
         info = from_document(own)
-        levels = tuple(_open_level(path, entry, document, info, caches or Caches.of()) for entry in own["levels"])
+        caches = caches or Caches.of()
+        try:
+            levels = tuple(_open_level(path, entry, document, info, caches) for entry in own["levels"])
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, BigImageError):
+                raise
+            raise DataError(f"{path / METADATA} does not describe its levels: {error!r}; ingest again") from error
+        if not levels or levels[0].shape != info.shape:
+            raise DataError(f"{path / METADATA} contradicts itself: the image is not the finest level; ingest again")
         return cls(path, info, levels, version_of(attributes))
 
     @property
