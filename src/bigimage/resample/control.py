@@ -91,17 +91,26 @@ def _reach(grid: Grid, lattice: Grid) -> _Reach | None:
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     with np.errstate(invalid="ignore"):
         places = lattice.to_index(transform_points(grid.to_world(index), grid.frame, lattice.frame))
-    finite = np.isfinite(places).all(axis=-1)
-    if not finite.any():
+    finite = places[np.isfinite(places).all(axis=-1)]
+    if not len(finite):
         return None
-    if not finite.all():
-        return _Reach(places[finite], lattice.box)
+    box = lattice.box if len(finite) < SAMPLES * SAMPLES else _surroundings(places, lattice)
+    if _turn(lattice.frame):
+        # the image comes again with every turn that the lattice goes on
+        finite = np.concatenate([finite + np.array([0.0, turns * period(lattice)]) for turns in (-1, 0, 1)])
+        rows = (box.start[0], box.stop[0]) if lattice.is_aligned else (0, lattice.shape[0])
+        box = IndexBox((rows[0], 0), (rows[1], lattice.shape[1]))
+    return _Reach(finite, box)
+
+
+def _surroundings(places: Doubles, lattice: Grid) -> IndexBox:
+    """Box around a square of samples (n, n, 2) and what may lie between and beside them."""
     # between samples the image reaches no farther than neighbouring samples are apart
     slack = np.maximum(*(np.abs(np.diff(places, axis=axis)).max(axis=(0, 1)) for axis in (0, 1)))
     limit = np.asarray(lattice.shape)
     low = np.clip(np.floor(places.min(axis=(0, 1)) - slack) - 1, 0, limit).astype(int)
     high = np.clip(np.ceil(places.max(axis=(0, 1)) + slack) + 1, low, limit).astype(int)
-    return _Reach(places.reshape(-1, 2), IndexBox(tuple(map(int, low)), tuple(map(int, high))))
+    return IndexBox(tuple(map(int, low)), tuple(map(int, high)))
 
 
 @lru_cache(maxsize=128)
