@@ -93,7 +93,7 @@ def _apply_profile(dataset: Dataset) -> None:
     try:
         from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions_2024b
     except ModuleNotFoundError as error:
-        raise Unsupported("de-identification needs dicom-anonymizer: pip install dicom-anonymizer") from error
+        raise Unsupported("de-identification needs dicom-anonymizer: pip install bigimage[deidentify]") from error
     anonymize_dataset(dataset, base_rules_gen=initialize_actions_2024b)
 
 

@@ -22,7 +22,6 @@ from bigimage.sources.dicom.verdicts import Code
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 GROUP_TAGS = frozenset(TAGS.values())
 Notes = list[tuple[Code, str]]
 

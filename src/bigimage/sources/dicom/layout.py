@@ -20,6 +20,7 @@ from bigimage.sources.dicom.verdicts import Code, Refusal
 MOST_DECODED = 512 * 1024 * 1024
 """Largest frame in bytes that is decompressed; a few kilobytes of code stream can promise any size."""
 MOST_SIDE = 1 << 31
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 SEGMENTATIONS = {"1.2.840.10008.5.1.4.1.1.66.4": "segmentation", "1.2.840.10008.5.1.4.1.1.66.7": "label map"}
 SURFACE_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.5"
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -116,6 +117,10 @@ def _check_kind(header: FileHeader, *, samples: int, bits: int, photometric: str
         raise Refusal(Code.UNSUPPORTED_SYNTAX, f"is stored as {name} ({header.syntax}), which is not read") from None
     if not available:
         raise Refusal(Code.UNSUPPORTED_SYNTAX, f"is stored as {name}, for which no decoder is installed")
+    deep = (header.elements.integer("BitsStored") or bits) > 8
+    if header.syntax == JPEG_EXTENDED and deep and "pylibjpeg" not in get_decoder(header.syntax).available_plugins:
+        reason = "is lossy JPEG of 12 bits, for which a decoder is missing: pip install bigimage[jpeg12]"
+        raise Refusal(Code.UNSUPPORTED_SYNTAX, reason)
 
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")

@@ -65,15 +65,18 @@ class PlaneReader:
 
         Raises DataError, which names the file, where it is damaged or has become shorter.
         """
-        layout = frame.layout
-        if layout.mosaic:
-            row, column = divmod(frame.tile, layout.mosaic)
+        if frame.layout.mosaic:
+            row, column = divmod(frame.tile, frame.layout.mosaic)
             box = box.shift((row * frame.shape[0], column * frame.shape[1]))
+        self.read_layout(frame.layout, frame.index, box, out)
+
+    def read_layout(self, layout: Layout, index: int, box: IndexBox, out: "NDArray[np.generic]") -> None:
+        """Fill `out` (samples, rows, columns) with a box of the stored frame `index` of a file. Raises DataError."""
         try:
             if is_direct(layout):
-                _read_direct(layout, frame.index, box, out)
+                _read_direct(layout, index, box, out)
             else:
-                out[...] = self._frame(layout, frame.index)[(slice(None), *box.slices)]
+                out[...] = self._frame(layout, index)[(slice(None), *box.slices)]
         except Refusal as refusal:
             raise DataError(f"{layout.path.name} {refusal.reason}") from refusal
         except OSError as error:

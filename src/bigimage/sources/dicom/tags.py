@@ -44,6 +44,12 @@ VALUES = (
 )
 """What stored values mean."""
 
+SLIDES = (
+    *("DimensionOrganizationType", "NumberOfOpticalPaths", "TotalPixelMatrixFocalPlanes", "ConcatenationUID"),
+    *("ConcatenationFrameOffsetNumber", "TotalPixelMatrixOriginSequence", "ImageOrientationSlide"),
+)
+"""How the tiles of a whole slide lie."""
+
 EXPORT = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
     *("AccessionNumber", "ReferringPhysicianName", "SeriesDescription", "Manufacturer", "PatientPosition"),
@@ -88,7 +94,9 @@ WITHIN_GROUPS = (
     *("MeasurementUnitsCodeSequence", "CodeValue", "LUTDescriptor", "LUTData", "LUTExplanation"),
     *("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime"),
     *("RadiopharmaceuticalStartDateTime", "RegionSpatialFormat", "PhysicalUnitsXDirection", "PhysicalUnitsYDirection"),
-    *("PhysicalDeltaX", "PhysicalDeltaY"),
+    *("PhysicalDeltaX", "PhysicalDeltaY", "PlanePositionSlideSequence", "ColumnPositionInTotalImagePixelMatrix"),
+    *("RowPositionInTotalImagePixelMatrix", "OpticalPathIdentificationSequence", "OpticalPathIdentifier"),
+    *("XOffsetInSlideCoordinateSystem", "YOffsetInSlideCoordinateSystem"),
 )
 
 
@@ -105,14 +113,14 @@ MEDIA_CLASS = 0x00020002
 TAGS = {
     keyword: _number(keyword)
     for keyword in (
-        *(*IDENTITY, *GEOMETRY, *DIMENSIONS, *PIXELS, *VALUES, *EXPORT, *DIRECTORY),
+        *(*IDENTITY, *GEOMETRY, *DIMENSIONS, *PIXELS, *VALUES, *SLIDES, *EXPORT, *DIRECTORY),
         *(*FUNCTIONAL_GROUPS, *WITHIN_GROUPS),
     )
 } | PRIVATE
 """Tag of every keyword that the code asks for."""
 
 HEADER_TAGS = frozenset(
-    TAGS[keyword] for keyword in (*IDENTITY, *GEOMETRY, *DIMENSIONS, *PIXELS, *VALUES, *EXPORT, *PRIVATE)
+    TAGS[keyword] for keyword in (*IDENTITY, *GEOMETRY, *DIMENSIONS, *PIXELS, *VALUES, *SLIDES, *EXPORT, *PRIVATE)
 )
 """What is read from the top level of a file."""
 
