@@ -10,6 +10,7 @@ from bigimage.pyramid.build import invalid_marker
 from bigimage.pyramid.layout import PyramidPlan, array_attributes
 from bigimage.pyramid.location import METADATA, NAMESPACE, group_document, write_json
 from bigimage.pyramid.record import to_document
+from bigimage.pyramid.shard import count_shards
 
 
 def has_valid(root: Path, plan: PyramidPlan) -> bool:
@@ -50,6 +51,9 @@ def write_documents(root: Path, plan: PyramidPlan, info: ImageInfo) -> None:
                 "chunks": list(level.image.chunks),
                 "shards": list(level.image.shards),
                 "affine": [list(row) for row in level.grid.affine],
+                "stored": {
+                    name: count_shards(root / str(number) / name) for name in (("image", "valid")[: 1 + keep_valid])
+                },
             }
             for number, level in enumerate(plan.levels)
         ],

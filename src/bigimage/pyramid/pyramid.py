@@ -307,18 +307,26 @@ def version_of(attributes: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def consolidated_documents(root: Mapping[str, Any]) -> dict[str, Any]:
+    """Documents of the nodes below a root group, by path, as the root document repeats them; empty without them."""
+    consolidated = root.get("consolidated_metadata")
+    found = consolidated.get("metadata") if isinstance(consolidated, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _open_level(
     path: Path, entry: Mapping[str, Any], document: Mapping[str, Any], info: ImageInfo, caches: Caches
 ) -> Level:
     """One level from its entry in our own namespace and the consolidated array documents."""
     folder = path / entry["path"]
-    known = document.get("consolidated_metadata", {}).get("metadata", {})
+    known = consolidated_documents(document)
 
     def open_array(name: str) -> ShardedArray:
         key = f"{entry['path']}/{name}"
         array = known[key] if key in known else read_json(folder / name / METADATA)
         spec = ArraySpec.from_document(array)
-        return ShardedArray(folder / name, spec, indexes=caches.indexes, chunks=caches.chunks)
+        stored = entry.get("stored", {}).get(name)
+        return ShardedArray(folder / name, spec, indexes=caches.indexes, chunks=caches.chunks, stored=stored)
 
     image = open_array("image")
     affine = tuple(tuple(float(v) for v in row) for row in entry["affine"])

@@ -117,6 +117,11 @@ def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
+def count_shards(folder: Path) -> int:
+    """Number of shards stored of the array in a folder."""
+    return sum(not name.endswith(PARTIAL) for _, _, names in os.walk(folder / "c") for name in names)
+
+
 class ShardedArray:
     """Reader of one stored array: a shard's index is read once, a chunk costs one `pread` and one decode.
 
@@ -125,10 +130,18 @@ class ShardedArray:
     """
 
     def __init__(
-        self, folder: Path, spec: ArraySpec, *, indexes: ByteLRU[Any] | None = None, chunks: ByteLRU[Any] | None = None
+        self,
+        folder: Path,
+        spec: ArraySpec,
+        *,
+        indexes: ByteLRU[Any] | None = None,
+        chunks: ByteLRU[Any] | None = None,
+        stored: int | None = None,
     ) -> None:
         self.folder = folder
         self.spec = spec
+        self.stored = stored
+        """Number of shards that its writer stored, where that is known."""
         self._indexes = indexes if indexes is not None else ByteLRU[Any](0)
         self.chunks = chunks if chunks is not None else ByteLRU[Any](0)
         self._codec = compressor(spec.codec, spec.np_dtype.itemsize)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from bigimage.errors import BackendError, DataError, NotFound
+from bigimage.errors import BackendError, BigImageError, DataError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.pyramid import geozarr, ome
 from bigimage.pyramid.location import METADATA, read_json
-from bigimage.pyramid.pyramid import Pyramid, StoredArray
-from bigimage.pyramid.shard import PARTIAL
+from bigimage.pyramid.pyramid import Pyramid, StoredArray, consolidated_documents
+from bigimage.pyramid.shard import PARTIAL, ShardedArray, count_shards
 
 
 def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
@@ -23,16 +23,17 @@ def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, 
     """
     try:
         pyramid = Pyramid.open(path)
-    except (DataError, NotFound) as error:
+    except BigImageError as error:
         return [str(error)]
-    problems = [*_documents(pyramid), *_judged_by_ome(path), *_judged_by_conventions(path)]
+    problems = [*_documents(pyramid), *_judged_by_ome(path), *_judged_by_conventions(path), *_counted(pyramid)]
     arrays = [a for level in pyramid.levels for a in (level.image, level.valid) if a is not None]
     shards = [(array, index) for array in arrays for index in np.ndindex(*array.spec.shard_grid)]
     for done, (array, index) in enumerate(shards, start=1):
         problems += _shard(array, tuple(map(int, index)))
         progress(done, len(shards))
     problems += [f"{left} is left over from an interrupted write; delete it" for left in path.rglob("*" + PARTIAL)]
-    return problems
+    # several checks may meet the same damage
+    return list(dict.fromkeys(problems))
 
 
 def _documents(pyramid: Pyramid) -> Iterator[str]:
@@ -47,14 +48,15 @@ def _documents(pyramid: Pyramid) -> Iterator[str]:
     for key, value in expected.items():
         if attributes.get(key) != value:
             yield f"{pyramid.path / METADATA}: attribute {key!r} is not what the image's geometry asks for"
-    consolidated = root.get("consolidated_metadata", {}).get("metadata", {})
-    for key, document in consolidated.items():
+    consolidated = consolidated_documents(root)
+    nodes = [str(level) for level in range(len(pyramid.levels))]
+    for key in dict.fromkeys([*nodes, *consolidated]):
         try:
             stored = read_json(pyramid.path / key / METADATA)
         except (NotFound, DataError, BackendError) as error:
             yield str(error)
             continue
-        if stored != document:
+        if consolidated and stored != consolidated.get(key):
             yield f"{pyramid.path / key / METADATA} differs from its consolidated copy in the root document"
     for number, (level, grid) in enumerate(zip(pyramid.levels, pyramid.grids, strict=True)):
         if level.shape[-grid.ndim :] != grid.shape:
@@ -72,7 +74,7 @@ def _judged_by_ome(path: Path) -> Iterator[str]:
 
     try:
         Image.from_zarr(zarr.open_group(str(path), mode="r"))
-    except (ValidationError, ValueError, KeyError) as error:
+    except (ValidationError, ValueError, LookupError, TypeError, OSError) as error:
         yield f"{path}: not OME-Zarr 0.5: {error}"
 
 
@@ -83,15 +85,29 @@ def _judged_by_conventions(path: Path) -> Iterator[str]:
     except ImportError:
         return
     for document in sorted(path.glob("**/" + METADATA)):
-        stored = read_json(document)
-        attributes: dict[str, Any] = stored["attributes"]
-        declared = [c["name"] for c in attributes.get("zarr_conventions", [])]
+        try:
+            attributes: dict[str, Any] = read_json(document)["attributes"]
+            declared = [c["name"] for c in attributes.get("zarr_conventions", [])]
+        except (BigImageError, LookupError, TypeError, AttributeError) as error:
+            yield f"{document}: no conventions can be read: {error}" if not isinstance(error, DataError) else str(error)
+            continue
         if not declared:
             continue
         try:
             zarr_cm.validate_many(attributes, declared)
         except (ValueError, TypeError, KeyError) as error:
             yield f"{document}: conventions {', '.join(declared)}: {error}"
+
+
+def _counted(pyramid: Pyramid) -> Iterator[str]:
+    """Arrays that hold more or fewer shards than were stored: a missing one would read as fill."""
+    for level in pyramid.levels:
+        for array in (level.image, level.valid):
+            if array is None or not isinstance(array, ShardedArray) or array.stored is None:
+                continue
+            found = count_shards(array.folder)
+            if found != array.stored:
+                yield f"{array.folder} holds {found} shards, but {array.stored} were stored; ingest the image again"
 
 
 def _shard(array: StoredArray, index: tuple[int, ...]) -> list[str]:
@@ -107,6 +123,4 @@ def _shard(array: StoredArray, index: tuple[int, ...]) -> list[str]:
             array.read(IndexBox(first, last))
         except (DataError, BackendError) as error:
             problems.append(str(error))
-            if "index" in str(error):
-                break
     return problems
