@@ -14,6 +14,7 @@ from bigimage.errors import BackendError, Conflict, Unsupported
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.frame import GeoFrame
 from bigimage.geometry.grid import Grid
+from bigimage.pyramid.array import as_stored
 from bigimage.pyramid.pyramid import Level, Pyramid
 
 SIDE = 512
@@ -27,6 +28,8 @@ def write_unsharded(pyramid: Pyramid, target: Path) -> None:
     """
     if pyramid.info.grid.ndim != 2:
         raise Unsupported(f"image {pyramid.id} is a volume; the unsharded copy is for rasters")
+    if pyramid.info.axes != ("c", "y", "x"):
+        raise Unsupported(f"image {pyramid.id} has axes {', '.join(pyramid.info.axes)}; the unsharded copy has c, y, x")
     if not pyramid.info.grid.is_aligned:
         raise Unsupported(
             f"image {pyramid.id} is rotated or sheared; coordinate arrays of a Zarr v2 copy cannot hold it"
@@ -80,7 +83,8 @@ def _write_level(group: Any, level: Level, pyramid: Pyramid) -> None:
 
 def _common_nodata(pyramid: Pyramid) -> float | int | None:
     """The nodata that all bands share, or None."""
-    values = {str(band.nodata): band.nodata for band in pyramid.info.bands}
+    dtype = pyramid.levels[0].image.spec.np_dtype
+    values = {str(held): held for held in (as_stored(band.nodata, dtype) for band in pyramid.info.bands)}
     return next(iter(values.values())) if len(values) == 1 else None
 
 
