@@ -12,6 +12,7 @@ import uvicorn
 from bigimage.errors import BigImageError
 from bigimage.settings import Settings
 from bigimage.workspace import open_workspace
+from tilesrv.protocol import Protocol
 
 GRACE = 5
 """Seconds that open connections get when the server stops."""
@@ -50,6 +51,7 @@ def main(given: Sequence[str] | None = None) -> int:
             port=arguments.port,
             workers=arguments.workers,
             access_log=arguments.access_log,
+            http=Protocol,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,

@@ -11,6 +11,8 @@ from starlette.types import Receive
 from tilesrv.errors import Busy, ClientGone
 
 T = TypeVar("T")
+LONG = 0.05
+"""Seconds of waiting after which the server looks whether the client is still there."""
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +57,7 @@ class Lane:
         work
             Called without arguments.
         receive
-            The request's ASGI channel, watched for its client's leaving while there is a queue.
+            The request's ASGI channel, watched for its client's leaving when the work takes long.
 
         Raises
         ------
@@ -70,10 +72,8 @@ class Lane:
             flight = self._take_off(key, work, loop)
         waiter: asyncio.Future[Any] = loop.create_future()
         flight.waiters.add(waiter)
-        # A watch costs a task. Work that starts at once is over before a client can be found gone.
-        watch = None
-        if receive is not None and self._backlog > self.threads:
-            watch = loop.create_task(_tell_when_gone(receive, waiter))
+        # A watch costs a task, so only those who wait long get one.
+        watch = None if receive is None else _Watch(receive, waiter, loop)
         try:
             return await waiter
         finally:
@@ -120,9 +120,27 @@ class Lane:
                 waiter.set_result(done.result())
 
 
-async def _tell_when_gone(receive: Receive, waiter: "asyncio.Future[Any]") -> None:
-    """Fail a waiter once its client has disconnected."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    if not waiter.done():
-        waiter.set_exception(ClientGone("the client went away"))
+class _Watch:
+    """Fails a waiter once its client has disconnected; begins after `LONG` seconds."""
+
+    __slots__ = ("_receive", "_task", "_timer", "_waiter")
+
+    def __init__(self, receive: Receive, waiter: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        self._receive, self._waiter = receive, waiter
+        self._task: asyncio.Task[None] | None = None
+        self._timer = loop.call_later(LONG, self._begin, loop)
+
+    def cancel(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._task = loop.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._waiter.done():
+            self._waiter.set_exception(ClientGone("the client went away"))

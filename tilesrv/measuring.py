@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimage.errors import OutOfBounds
+from bigimage.errors import DataError, InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.frame import Frame, GeoFrame, describe, transform_points
 from bigimage.model.image import Band
@@ -42,11 +42,14 @@ def point(pyramid: Pyramid, coord: Sequence[float], *, crs: str | None, t: int) 
     """
     grid = pyramid.info.grid
     frame: Frame = grid.frame if crs is None else GeoFrame.of(crs)
-    world = transform_points(coord, frame, grid.frame)
+    try:
+        world = transform_points(coord, frame, grid.frame)
+    except DataError as error:
+        raise InputError(str(error)) from error  # PROJ knows no way from the client's CRS to the image's
     if len(coord) != grid.ndim:
         raise OutOfBounds(f"image {pyramid.id} has {grid.ndim} dimensions; a point has as many coordinates")
-    place = grid.to_index(world)
-    index = tuple(math.floor(v) if math.isfinite(v) else -1 for v in place)
+    is_place = bool(np.isfinite(world).all())  # a point beyond a projection's reach has none
+    index = tuple(int(v) for v in np.floor(grid.to_index(world))) if is_place else (-1,) * grid.ndim
     if not all(0 <= i < n for i, n in zip(index, grid.shape, strict=True)):
         raise OutOfBounds(f"point {list(coord)} does not lie on image {pyramid.id}")
     patch = pyramid.read_index(IndexBox(index, tuple(i + 1 for i in index)), t=t)

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bigimage.errors import InputError, OutOfBounds
+from bigimage.errors import DataError, InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.frame import GeoFrame
 from bigimage.geometry.grid import Grid
@@ -16,7 +16,7 @@ from tilesrv.context import context_of
 from tilesrv.display import find_bands
 from tilesrv.errors import TooLarge
 from tilesrv.fields import BANDS, IMAGE, TIME, BandChoice
-from tilesrv.params import Table, integer, numbers, switch, text
+from tilesrv.params import Param, Table, integer, numbers, switch, text
 from tilesrv.routing import Endpoint, Operation
 
 STATISTICS_VALUES = 1 << 22
@@ -33,11 +33,23 @@ COORD = numbers(
     required=True,
     example=[11.5, 48.1],
 )
-CRS = text(
-    "crs",
-    "CRS of the coordinates, when it is not the image's own; geographic ones as longitude,latitude.",
-    pattern=r"[^\x00-\x08\x0b-\x1f]+",
-    longest=4096,
+_CRS_TEXT = text("crs", "", pattern=r"[A-Za-z][^\x00-\x08\x0b-\x1f]*", longest=4096)
+
+
+def _crs(value: str) -> str:
+    """A code or WKT; nothing that makes PROJ open files that the client names."""
+    checked = _CRS_TEXT.parse(value)
+    if "grids" in checked.lower() or "init=" in checked.lower():
+        raise InputError("takes an authority's code such as EPSG:4326, or WKT that names no grid files")
+    return checked
+
+
+CRS: Param[str] = Param(
+    name="crs",
+    about="CRS of the coordinates, when it is not the image's own: a code or WKT. Geographic ones are given as "
+    "longitude,latitude.",
+    parse=_crs,
+    schema=_CRS_TEXT.schema,
     example="EPSG:4326",
 )
 LEVEL = integer("level", "Pyramid level; 0 is the finest.", low=0, high=40)
@@ -191,7 +203,10 @@ def _world_box(values: tuple[float, ...], crs: str | None, grid: Grid) -> IndexB
         raise InputError(
             f"bbox takes {2 * grid.ndim} numbers for an image of {grid.ndim} dimensions, not {len(values)}"
         )
-    box = grid.index_box(WorldBox.of(values, frame))
+    try:
+        box = grid.index_box(WorldBox.of(values, frame))
+    except DataError as error:
+        raise InputError(str(error)) from error  # PROJ knows no way from the client's CRS to the image's
     if not box.size:
         raise OutOfBounds(f"bbox {list(values)} does not touch the image")
     return box

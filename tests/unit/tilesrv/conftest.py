@@ -20,6 +20,7 @@ from rasterio.transform import Affine
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
 from tilesrv.app import create_app
+from tilesrv.protocol import Protocol
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def serving(app: Any) -> Iterator[str]:
     """Serve an app on a free port of this machine; yields its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
+    config = uvicorn.Config(app, log_level="error", http=Protocol, timeout_graceful_shutdown=1, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -164,3 +164,10 @@ def test_limits_name_every_zoom() -> None:
         "minTileCol": 0,
         "maxTileCol": 3,
     }
+
+
+def test_scale_denominators_of_feet_are_in_metres() -> None:
+    found = tilesets.native_tileset(pyramid((2.5, 0.0, 980_000.0, 0.0, -2.5, 200_000.0), (200, 200), "EPSG:2263"), 256)
+    matrix = tilesets.matrix_set_document(found)["tileMatrices"][0]
+    assert matrix["cellSize"] == 2.5
+    assert math.isclose(matrix["scaleDenominator"], 2.5 * (1200 / 3937) / 0.00028, rel_tol=1e-12)
