@@ -29,9 +29,14 @@ UNIT_TOLERANCE = 1e-2
 RIGHT_ANGLE_TOLERANCE = 1e-3
 """Largest cosine between the two directions of a plane."""
 TILT_TOLERANCE = 1e-3
-"""Largest sine between the way slices advance and their normal that is not yet a tilt."""
+"""Largest tangent of the angle between the way slices advance and their normal that is not yet a tilt."""
 STEP_TOLERANCE = 1e-2
 """Part of a slice distance by which slices may lie off their regular places."""
+ROUNDING = 1e-2
+"""Millimetres by which they may do so in any case, for files that round positions to two digits; a twentieth of the
+distance where slices are thin."""
+STRAIGHT = 0.1
+"""Part of the sideways way of a whole stack by which its slices may leave the straight line of a tilt."""
 SAME_PLACE = 1e-2
 """Largest distance in millimetres between planes at one and the same place; smaller where slices are thin."""
 
@@ -59,9 +64,9 @@ class Stack:
     deviation: float
     """Largest distance in millimetres of a plane from its place in a regular stack."""
     tilt: float
-    """Angle in degrees between the step and the normal; 0 where it is below `TILT_TOLERANCE`."""
+    """Angle in degrees between the step and the normal; 0 where it is small or planes leave the straight line."""
     regular: bool
-    """Whether no plane lies off its regular place by more than `STEP_TOLERANCE` of the distance."""
+    """Whether every plane lies at its regular place, but for what rounding explains."""
 
 
 def orientation_fault(orientation: Sequence[float]) -> str | None:
@@ -121,15 +126,25 @@ def measure(positions: "ArrayLike", orientation: Sequence[float]) -> Stack:
     off = points - (points[0] + np.arange(len(points))[:, None] * step)
     deviation = float(np.linalg.norm(off, axis=1).max())
     advance = float(step @ axis)
-    sine = float(np.linalg.norm(step - advance * axis) / np.linalg.norm(step))
-    tilt = math.degrees(math.asin(min(1.0, sine))) if sine > TILT_TOLERANCE else 0.0
     return Stack(
         step=vector(step),
         distances=tuple(float(d) for d in distances),
         deviation=deviation,
-        tilt=tilt,
-        regular=deviation <= STEP_TOLERANCE * advance,
+        tilt=_tilt(points - points[0], axis),
+        regular=deviation <= max(STEP_TOLERANCE * advance, min(ROUNDING, 0.05 * advance)),
     )
+
+
+def _tilt(ways: "NDArray[np.float64]", axis: "NDArray[np.float64]") -> float:
+    """Angle in degrees at which planes advance, given their ways from the first one; 0 where none holds for all."""
+    depths = ways @ axis
+    aside = ways - depths[:, None] * axis
+    slope = aside[-1] / depths[-1]
+    tangent = float(np.linalg.norm(slope))
+    stray = np.linalg.norm(aside - depths[:, None] * slope, axis=1).max()
+    if tangent <= TILT_TOLERANCE or stray > STRAIGHT * float(np.linalg.norm(aside[-1])):
+        return 0.0
+    return math.degrees(math.atan(tangent))
 
 
 def place_tolerance(depths: "NDArray[np.float64]") -> float:
