@@ -41,15 +41,23 @@ def record(workspace: Path, image: str) -> dict[str, Any]:
     """What `bigimage info --json` prints of one image. Raises NotFound or DataError."""
     folder = image_folder(workspace, image)
     # the id may come from a client: never let it name anything but a direct child
-    if image.startswith(".") or "/" in image or not (folder / "zarr.json").is_file():
+    if image.startswith(".") or "/" in image or not _is_file(folder / "zarr.json"):
         raise NotFound(f"no image {image!r} in workspace {workspace}; 'bigimage list' shows the images there are")
     try:
         own = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]["bigimage"]
-    except (ValueError, KeyError, TypeError) as error:
+        hidden = {"format", "may_be_invalid", LINK}
+        store = own.get(LINK) or str(folder.resolve())
+        return {"id": own["id"], "store": store, **{k: v for k, v in own.items() if k not in hidden}}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'zarr.json'} is damaged ({error!r}); ingest the image again") from error
-    hidden = {"format", "may_be_invalid", LINK}
-    store = own.get(LINK) or str(folder.resolve())
-    return {"id": own["id"], "store": store, **{k: v for k, v in own.items() if k not in hidden}}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; also for names that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def records(workspace: Path) -> list[dict[str, Any]]:
