@@ -1,4 +1,4 @@
-"""Cells: pieces of a block between whose corners source indexes are bilinear; compiled loops judge and bound them."""
+"""Cells: pieces of a block in which source indexes are biquadratic; compiled loops judge, bound and sort them."""
 
 import math
 from collections.abc import Callable
@@ -22,12 +22,12 @@ Ints = NDArray[np.int64]
 
 
 class Cells(NamedTuple):
-    """The control grid of a block: cells between whose corners source indexes are bilinear."""
+    """The control grid of a block: cells between whose nodes source indexes are biquadratic."""
 
     place: Ints
     """(n, 3): first row and column within the block, side in pixels."""
-    corners: Doubles
-    """(n, 4, 2): source index (y, x) at the centres of the pixels (0, 0), (0, side), (side, 0), (side, side)."""
+    nodes: Doubles
+    """(n, 3, 3, 2): source index (y, x) at the centres of the pixels (0, 0), (0, side / 2), …, (side, side)."""
     extent: Doubles
     """(n, 2): size (y, x) of one target pixel in source pixels."""
 
@@ -56,7 +56,7 @@ def _judge_cell(node: Doubles, columns: float, shape: Ints, tolerance: float) ->
                 continue
             low_y, high_y = min(low_y, y), max(high_y, y)
             low_x, high_x = min(low_x, x), max(high_x, x)
-            # opposite corners or ends of the edge that this middle lies between; a corner is its own
+            # the corners, or the ends of the edge, that this middle lies between; a corner is its own
             up, down = (0, 2) if a == 1 else (a, a)
             left, right = (0, 2) if b == 1 else (b, b)
             for k in range(2):
@@ -76,8 +76,8 @@ def _judge_cell(node: Doubles, columns: float, shape: Ints, tolerance: float) ->
     return (KEEP if straight else SPLIT) if near else DROP
 
 
-def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdict: Ints, corners: Doubles) -> None:
-    """Judge the cells between the nodes (n, 2k+1, 2k+1, 2) of n squares, and tell their corners.
+def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdict: Ints, kept: Doubles) -> None:
+    """Judge the cells between the nodes (n, 2k+1, 2k+1, 2) of n squares, and tell their own nodes.
 
     Where columns repeat, those of a cell are brought to one side of the antimeridian, its middle into [0, columns).
     """
@@ -94,8 +94,7 @@ def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdic
                             node[a, b, 1] -= columns * math.floor((node[a, b, 1] - middle) / columns + 0.5)
                 at = (n * parts + i) * parts + j
                 verdict[at] = _judge_cell(node, columns, shape, tolerance)
-                corners[at, 0], corners[at, 1] = node[0, 0], node[0, 2]
-                corners[at, 2], corners[at, 3] = node[2, 0], node[2, 2]
+                kept[at] = node
 
 
 def _sort(place: Ints, part: Ints, begin: Ints, cell: Ints) -> None:
@@ -112,9 +111,16 @@ def _sort(place: Ints, part: Ints, begin: Ints, cell: Ints) -> None:
             begin[r - part[0] + 1] += 1
 
 
+@njit(**JIT)
+def _between(a: float, b: float, c: float, t: float) -> float:
+    """Value at t of the parabola through a, b and c at 0, 1/2 and 1."""
+    return a + t * (4.0 * b - 3.0 * a - c + 2.0 * t * (a - 2.0 * b + c))
+
+
 def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
     """Bounds (top, bottom, left, right) of the source indexes of each cell's pixels within a part of the block.
 
+    They are those of the pixels at the part's corners; others may lie beyond by as much as a cell is not straight.
     They go into `out` (n, 4); cells without a pixel in the part are skipped, the number of the others comes back.
     """
     total = 0
@@ -126,14 +132,15 @@ def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
             continue
         out[total, 0] = out[total, 2] = math.inf
         out[total, 1] = out[total, 3] = -math.inf
-        corner = cells.corners[k]
+        node = cells.nodes[k]
         for row in rows:
             for column in columns:
-                down, right = row / side, column / side
+                t, u = row / side, column / side
                 for axis in range(2):
-                    upper = corner[0, axis] + (corner[1, axis] - corner[0, axis]) * right
-                    lower = corner[2, axis] + (corner[3, axis] - corner[2, axis]) * right
-                    place = upper + (lower - upper) * down
+                    first = _between(node[0, 0, axis], node[1, 0, axis], node[2, 0, axis], t)
+                    middle = _between(node[0, 1, axis], node[1, 1, axis], node[2, 1, axis], t)
+                    last = _between(node[0, 2, axis], node[1, 2, axis], node[2, 2, axis], t)
+                    place = _between(first, middle, last, u)
                     out[total, 2 * axis] = min(out[total, 2 * axis], place)
                     out[total, 2 * axis + 1] = max(out[total, 2 * axis + 1], place)
         total += 1
@@ -142,7 +149,7 @@ def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
 
 def cells_type() -> types.NamedTuple:
     """Numba's type of `Cells`."""
-    return types.NamedTuple((array_type("int64", 2), array_type("float64", 3), array_type("float64", 2)), Cells)
+    return types.NamedTuple((array_type("int64", 2), array_type("float64", 4), array_type("float64", 2)), Cells)
 
 
 def rows_type() -> types.NamedUniTuple:
@@ -155,7 +162,7 @@ def judge() -> Callable[..., None]:
     """Compiled `_judge`."""
     number, whole = types.float64, array_type("int64", 1)
     return compiled(
-        _judge, types.void, (array_type("float64", 4), number, whole, number, whole, array_type("float64", 3))
+        _judge, types.void, (array_type("float64", 4), number, whole, number, whole, array_type("float64", 4))
     )
 
 

@@ -18,14 +18,15 @@ from bigimage.resample.cells import BLOCK, DROP, KEEP, SPLIT, Cells, Doubles, In
 from bigimage.resample.kernels import NEAREST, QUANTUM, span, trace
 
 TOLERANCE: Final = 0.02
-"""Pixels of the source level by which a cell's middle and the middles of its edges may miss the exact transform. It is
-below the 0.05 that every pixel is held to, as the largest miss need not lie there."""
+"""Pixels of the source level by which a cell may not be straight: what its middle and the middles of its edges lie off
+the plane through its corners. What is so nearly straight hides no jump of twice that, and its pixels, placed by
+parabolas, lie far closer to the exact transform than the twentieth of a pixel that is promised."""
 LEVEL_SLACK: Final = 1e-3
 """Part by which a level's pixel may exceed the target's: grids that halve exactly differ by rounding."""
 SAMPLES: Final = 33
 """Points along each side of an image at which its place in the lattice is looked up."""
 _STENCIL: Final = np.array([[0.0, 0.0], [-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
-_NO_CELLS: Final = Cells(np.empty((0, 3), np.int64), np.empty((0, 4, 2)), np.empty((0, 2)))
+_NO_CELLS: Final = Cells(np.empty((0, 3), np.int64), np.empty((0, 3, 3, 2)), np.empty((0, 2)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -224,11 +225,11 @@ def _children(parents: Ints, side: int, child: int) -> Ints:
     return (parents[:, None] + offsets).reshape(-1, 2)
 
 
-def _cells(places: Ints, side: int, corners: Doubles, extent: Doubles) -> Cells:
+def _cells(places: Ints, side: int, nodes: Doubles, extent: Doubles) -> Cells:
     """Cells of one size."""
     place = np.empty((len(places), 3), np.int64)
     place[:, :2], place[:, 2] = places, side
-    return Cells(place, np.array(corners, order="C"), np.array(extent, order="C"))
+    return Cells(place, np.array(nodes, order="C"), np.array(extent, order="C"))
 
 
 def _divide(way: _Way, area: IndexBox, parents: Ints, side: int, child: int) -> tuple[Cells, Ints]:
@@ -236,15 +237,15 @@ def _divide(way: _Way, area: IndexBox, parents: Ints, side: int, child: int) -> 
     parts = side // child
     index = way.index(_nodes(parents, np.arange(0.0, side + child / 4, child / 2), area))
     verdict = np.empty(len(parents) * parts * parts, np.int64)
-    corners = np.empty((len(verdict), 4, 2))
-    judge()(index, period(way.grid), np.asarray(way.grid.shape), TOLERANCE, verdict, corners)
+    nodes = np.empty((len(verdict), 3, 3, 2))
+    judge()(index, period(way.grid), np.asarray(way.grid.shape), TOLERANCE, verdict, nodes)
     places = _children(parents, side, child)
     verdict[(places >= np.asarray(area.shape)).any(axis=1)] = DROP
     keep = verdict == KEEP
-    corners = corners[keep]
-    down, right = corners[:, 2:] - corners[:, :2], corners[:, 1::2] - corners[:, ::2]
+    nodes = nodes[keep]
+    down, right = nodes[:, 2, ::2] - nodes[:, 0, ::2], nodes[:, ::2, 2] - nodes[:, ::2, 0]
     extent = _extent((np.abs(down).sum(axis=1) + np.abs(right).sum(axis=1)) / (2 * child), way.grid)
-    return _cells(places[keep], child, corners, extent), places[verdict == SPLIT]
+    return _cells(places[keep], child, nodes, extent), places[verdict == SPLIT]
 
 
 def _exact(way: _Way, area: IndexBox, parents: Ints, side: int, extent: Doubles) -> Cells:
@@ -256,12 +257,12 @@ def _exact(way: _Way, area: IndexBox, parents: Ints, side: int, extent: Doubles)
     places = _children(parents, side, 1)
     within = ((index > -1) & (index < np.asarray(way.grid.shape) + 1)).all(axis=1)
     keep = within & (places < np.asarray(area.shape)).all(axis=1)
-    corners = np.repeat(index[keep][:, None], 4, axis=1)
-    return _cells(places[keep], 1, corners, np.tile(extent, (len(corners), 1)))
+    nodes = np.broadcast_to(index[keep][:, None, None], (int(keep.sum()), 3, 3, 2))
+    return _cells(places[keep], 1, nodes, np.tile(extent, (len(nodes), 1)))
 
 
 def _refine(way: _Way, area: IndexBox, *, sides: tuple[int, ...], extent: Doubles) -> Cells:
-    """Cells of a block, split until their corners tell where each pixel lies; those off the image are left out."""
+    """Cells of a block, split until their nodes tell where each pixel lies; those off the image are left out."""
     found: list[Cells] = []
     pending = np.zeros((1, 2), np.int64)
     side = BLOCK

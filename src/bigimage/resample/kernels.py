@@ -98,16 +98,21 @@ class Span(NamedTuple):
 
 
 @njit(**JIT)
-def _coordinates(corner: Doubles, side: int, row: int, column: int, count: int, y: Doubles, x: Doubles) -> None:
-    """Source indexes of `count` pixels of a cell's row, from `column` on: bilinear between the cell's corners."""
-    down = row / side
-    left_y = corner[0, 0] + (corner[2, 0] - corner[0, 0]) * down
-    left_x = corner[0, 1] + (corner[2, 1] - corner[0, 1]) * down
-    step_y = (corner[1, 0] + (corner[3, 0] - corner[1, 0]) * down - left_y) / side
-    step_x = (corner[1, 1] + (corner[3, 1] - corner[1, 1]) * down - left_x) / side
-    for c in range(count):
-        y[c] = np.floor((left_y + step_y * (column + c)) / QUANTUM + 0.5) * QUANTUM
-        x[c] = np.floor((left_x + step_x * (column + c)) / QUANTUM + 0.5) * QUANTUM
+def _coordinates(node: Doubles, side: int, row: int, column: int, count: int, axis: int, out: Doubles) -> None:
+    """Source index along an axis of `count` pixels of a cell's row, from `column` on: biquadratic between nodes."""
+    t = row / side
+    first, middle, last = node[0, 0, axis], node[0, 1, axis], node[0, 2, axis]
+    if row > 0:
+        a, b, c = (1.0 - t) * (1.0 - 2.0 * t), 4.0 * t * (1.0 - t), t * (2.0 * t - 1.0)
+        first = a * node[0, 0, axis] + b * node[1, 0, axis] + c * node[2, 0, axis]
+        middle = a * node[0, 1, axis] + b * node[1, 1, axis] + c * node[2, 1, axis]
+        last = a * node[0, 2, axis] + b * node[1, 2, axis] + c * node[2, 2, axis]
+    slope = (4.0 * middle - 3.0 * first - last) / side
+    bend = 2.0 * (first - 2.0 * middle + last) / (side * side)
+    for k in range(count):
+        at = float(column + k)
+        place = first + at * (slope + at * bend)
+        out[k] = np.floor(place / QUANTUM + 0.5) * QUANTUM
 
 
 @njit(**JIT)
@@ -120,7 +125,9 @@ def _locate(cells: Cells, near: Ints, r: int, part: Ints, span: Span, at: int) -
         first, last = max(left, part[2]), min(left + side, part[3])
         begin, end = at + first - part[2], at + last - part[2]
         if end > begin:
-            _coordinates(cells.corners[k], side, r - top, first - left, end - begin, span.y[begin:], span.x[begin:])
+            node, row, column = cells.nodes[k], r - top, first - left
+            _coordinates(node, side, row, column, end - begin, 0, span.y[begin:])
+            _coordinates(node, side, row, column, end - begin, 1, span.x[begin:])
             for c in range(begin, end):
                 span.extent[0, c] = cells.extent[k, 0]
                 span.extent[1, c] = cells.extent[k, 1]

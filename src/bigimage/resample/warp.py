@@ -15,7 +15,7 @@ from bigimage.geometry.grid import Grid
 from bigimage.model.patch import Patch
 from bigimage.resample import kernels
 from bigimage.resample.cells import BLOCK, Doubles, Ints, bound, judge, rows, sort
-from bigimage.resample.control import Control, control
+from bigimage.resample.control import TOLERANCE, Control, control
 
 Method = Literal["nearest", "bilinear", "cubic", "lanczos", "average"]
 """How a pixel comes from those of the source around its centre.
@@ -27,9 +27,8 @@ grids are rotated): use that where the target's pixels are much larger than the 
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 LIMIT: Final = 1 << 22
 """Source pixels that one block of `BLOCK` × `BLOCK` target pixels may read: 64 per target pixel."""
-ROUNDING: Final = 1e-5
-"""Pixels by which bounds grow, as coordinates within them may be rounded out of them."""
-_GROWTH: Final = np.array([-ROUNDING, ROUNDING, -ROUNDING, ROUNDING])
+_GROWTH: Final = 2 * TOLERANCE * np.array([-1, 1, -1, 1])
+"""What bounds grow by, as a cell that is not quite straight bulges over them."""
 SHARING: Final = 1.25
 """Neighbouring blocks share one window when it holds no more pixels than this times what they would read alone."""
 Read = Callable[[int, IndexBox], Patch]

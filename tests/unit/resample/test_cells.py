@@ -15,9 +15,9 @@ def nodes_of(corner: tuple[float, float], step: float, bend: float = 0.0) -> np.
 
 
 def judged(nodes: np.ndarray, columns: float = 0.0) -> tuple[int, np.ndarray]:
-    verdict, corners = np.empty(1, np.int64), np.empty((1, 4, 2))
-    judge()(nodes, columns, np.array([100, 200]), 0.02, verdict, corners)
-    return int(verdict[0]), corners[0]
+    verdict, kept = np.empty(1, np.int64), np.empty((1, 3, 3, 2))
+    judge()(nodes, columns, np.array([100, 200]), 0.02, verdict, kept)
+    return int(verdict[0]), kept[0]
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,24 @@ def test_a_cell_is_kept_split_or_dropped(nodes: np.ndarray, expected: int) -> No
     assert judged(nodes)[0] == expected
 
 
-def test_corners_of_a_kept_cell_are_its_outer_nodes() -> None:
-    assert judged(nodes_of((10, 20), 4))[1].tolist() == [[10, 20], [10, 28], [18, 20], [18, 28]]
+def test_each_cell_of_a_square_is_judged_with_its_own_nodes() -> None:
+    y, x = np.mgrid[:5, :5] * 4.0
+    nodes = np.stack([y + 70, x + 10], axis=-1)[None]
+    nodes[0, 3, 3] += 1
+    verdict, kept = np.empty(4, np.int64), np.empty((4, 3, 3, 2))
+    judge()(nodes, 0.0, np.array([77, 200]), 0.02, verdict, kept)
+    assert verdict.tolist() == [KEEP, KEEP, DROP, SPLIT]
+    np.testing.assert_array_equal(kept[1], nodes[0, :3, 2:])
+    np.testing.assert_array_equal(kept[3], nodes[0, 2:, 2:])
 
 
 @pytest.mark.parametrize("turns", [-2, 0, 3])
 def test_a_cell_across_the_antimeridian_lies_on_one_side(turns: int) -> None:
     nodes = nodes_of((10, 190), 8)
     nodes[..., 1] = nodes[..., 1] % 200 + 200 * turns
-    verdict, corners = judged(nodes, 200.0)
+    verdict, kept = judged(nodes, 200.0)
     assert verdict == KEEP
-    assert sorted(set(corners[:, 1].tolist())) in ([190, 206], [-10, 6])
+    assert kept[0, :, 1].tolist() in ([190, 198, 206], [-10, -2, 6])
 
 
 def test_a_cell_beyond_one_end_touches_an_image_that_begins_at_the_other() -> None:
@@ -61,8 +68,9 @@ def test_a_cell_beyond_one_end_touches_an_image_that_begins_at_the_other() -> No
 
 
 def cells_of(*places: tuple[int, int, int]) -> Cells:
-    corners = [[(2.0 * (t + a * s), 3.0 * (x + b * s)) for a in (0, 1) for b in (0, 1)] for t, x, s in places]
-    return Cells(np.array(places), np.array(corners), np.ones((len(places), 2)))
+    steps = (0, 0.5, 1)
+    nodes = [[[(2.0 * (t + a * s), 3.0 * (x + b * s)) for b in steps] for a in steps] for t, x, s in places]
+    return Cells(np.array(places), np.array(nodes), np.ones((len(places), 2)))
 
 
 def test_bounds_are_those_of_the_pixels_in_the_part() -> None:
