@@ -16,11 +16,12 @@ from bigimage.sources.dicom.deidentify import Deidentifier
 from bigimage.sources.dicom.elements import describe_tag
 from bigimage.sources.dicom.frames import read_frames
 from bigimage.sources.dicom.header import FileHeader, Frame
-from bigimage.sources.dicom.headers import Names, has_dicom, quiet, scan
+from bigimage.sources.dicom.headers import Names, has_dicom, scan
 from bigimage.sources.dicom.info import describe
 from bigimage.sources.dicom.layout import read_layout
 from bigimage.sources.dicom.regularize import Regularized, is_irregular
 from bigimage.sources.dicom.report import Image, Note, as_verdicts, check_strict, refusal, told
+from bigimage.sources.dicom.silence import quiet
 from bigimage.sources.dicom.slide import WHOLE_SLIDE, Slide, SlideFile, SlideSource, describe_slide, find_slides
 from bigimage.sources.dicom.source import DicomSource
 from bigimage.sources.dicom.verdicts import Code, Refusal

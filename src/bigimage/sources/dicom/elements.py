@@ -18,6 +18,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator
 
+from bigimage.sources.dicom.silence import quiet
 from bigimage.sources.dicom.tags import TAGS
 
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
@@ -127,7 +128,7 @@ def _texts(value: bytes, charset: str | None) -> tuple[str, ...]:
     """Values of a text; the files of a series share most of theirs."""
     text = value.decode("latin-1")
     if charset is not None and (not value.isascii() or b"\x1b" in value):
-        with suppress(*PYDICOM_ERRORS):
+        with suppress(*PYDICOM_ERRORS), quiet():
             text = decode_bytes(value, convert_encodings(charset.split("\\")), CHARSET_RESETS)
     return tuple(part.strip(" \0\t\r\n") for part in text.split("\\"))
 

@@ -3,11 +3,9 @@
 import io
 import os
 import stat
-import threading
-import warnings
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +24,7 @@ from bigimage.sources.dicom.header import (
     FileHeader,
     PixelElement,
 )
+from bigimage.sources.dicom.silence import quiet
 from bigimage.sources.dicom.tags import HEADER_TAGS, MEDIA_CLASS, PIXEL_DATA, TAGS, TRANSFER_SYNTAX
 from bigimage.sources.dicom.verdicts import Code, verdict
 from bigimage.sources.dicom.walk import Pixels, walk, walk_meta
@@ -56,35 +55,6 @@ class Rejected:
     path: Path
     code: Code
     reason: str
-
-
-class _Quiet:
-    """pydicom's warnings, switched off while any thread reads headers or pixels; what they say becomes verdicts."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._saved: warnings.catch_warnings[None] | None = None
-
-    @contextmanager
-    def __call__(self) -> Generator[None]:
-        with self._lock:
-            if self._depth == 0:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
-            self._depth += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0 and self._saved is not None:
-                    self._saved.__exit__(None, None, None)
-                    self._saved = None
-
-
-quiet = _Quiet()
 
 
 def scan(paths: Sequence[Path], *, names: "Names | None" = None) -> Scan:

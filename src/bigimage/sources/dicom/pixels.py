@@ -21,7 +21,8 @@ from bigimage.sources.dicom.header import (
     Layout,
     PaletteBytes,
 )
-from bigimage.sources.dicom.headers import inflate, quiet
+from bigimage.sources.dicom.headers import inflate
+from bigimage.sources.dicom.silence import quiet
 from bigimage.sources.dicom.verdicts import Refusal
 from bigimage.sources.flat import STRIP, FlatFile
 
