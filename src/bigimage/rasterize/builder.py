@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import shapely
+from numpy.typing import ArrayLike, NDArray
 
 from bigimage.errors import InputError
+from bigimage.geometry.grid import Grid
 from bigimage.rasterize import edges, index
 from bigimage.rasterize.flat import LINE, POLYGON, RUNS, STROKE, Flat, Prepared
 from bigimage.rasterize.parts import Parts, by_kind, offsets
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+T = TypeVar("T", bound=np.generic)
+Geometries = Sequence[shapely.Geometry | None] | NDArray[np.object_]
+MaskBits = tuple[NDArray[np.bool_], tuple[int, int]]
 
-    from bigimage.geometry.grid import Grid
-
-    T = TypeVar("T", bound=np.generic)
-    Geometries = Sequence[shapely.Geometry | None] | NDArray[np.object_]
-    MaskBits = tuple[NDArray[np.bool_], tuple[int, int]]
 
 SLICE = 1 << 20
 """Vertices taken out of shapely at a time, so that their copies stay small beside the result."""
@@ -27,7 +25,7 @@ TIDY = 256 << 20
 """Bytes of vertices up to which they are laid out anew, neighbours together; larger shapes fill cache lines anyway."""
 
 
-def inverse_transform(grid: "Grid") -> "NDArray[np.float64]":
+def inverse_transform(grid: Grid) -> NDArray[np.float64]:
     """World → index as two rows (constant, per x, per y), for column and row.
 
     The operations are those of GDAL (GDALInvGeoTransform), so that results round as its results do. Raises InputError
@@ -47,7 +45,7 @@ def inverse_transform(grid: "Grid") -> "NDArray[np.float64]":
 class Builder:
     """Takes shapes batch by batch, so that the geometries of one batch can be dropped before the next is read."""
 
-    def __init__(self, grid: "Grid") -> None:
+    def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._inverse = inverse_transform(grid)
         self._xy = np.empty((0, 2), np.float64)
@@ -60,10 +58,10 @@ class Builder:
 
     def add(
         self,
-        geometries: "Geometries",
+        geometries: Geometries,
         *,
-        pens: "ArrayLike | None" = None,
-        masks: "Mapping[int, MaskBits] | None" = None,
+        pens: ArrayLike | None = None,
+        masks: Mapping[int, MaskBits] | None = None,
     ) -> None:
         """Add shapes after those already there; parameters as of `prepare`, positions counted within the batch."""
         array = as_array(geometries)
@@ -89,7 +87,7 @@ class Builder:
             larger = max(self._used + vertices, min(2 * len(self._xy), len(self._xy) + 16 * SLICE))
             self._xy.resize((larger, 2), refcheck=False)  # a realloc, which needs no second copy
 
-    def _index_pens(self, pens: "ArrayLike", count: int) -> "NDArray[np.float64]":
+    def _index_pens(self, pens: ArrayLike, count: int) -> NDArray[np.float64]:
         """Pens (n, 4) in index coordinates; NaN where there is none."""
         world = np.asarray(pens, dtype=np.float64)
         if world.shape != (count, 2, 2):
@@ -100,9 +98,7 @@ class Builder:
             drawn = np.isfinite(matrices).all(axis=1) & (area > 1e-12) & (np.abs(matrices) < edges.REACH).all(axis=1)
         return np.where(drawn[:, None], matrices, np.nan)
 
-    def _add_slice(
-        self, array: "NDArray[np.object_]", source: "NDArray[np.int64]", pens: "NDArray[np.float64]"
-    ) -> None:
+    def _add_slice(self, array: NDArray[np.object_], source: NDArray[np.int64], pens: NDArray[np.float64]) -> None:
         """Add some of the shapes of a batch; `source` are their positions in it."""
         for parts in by_kind(array, source, np.isfinite(pens[source, 0])):
             backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
@@ -117,7 +113,7 @@ class Builder:
                 backwards = np.full(len(parts.rings) - 1, parts.kind == LINE)
             self._store(self._inked(parts, pens), backwards)
 
-    def _inked(self, parts: Parts, pens: "NDArray[np.float64]") -> Parts:
+    def _inked(self, parts: Parts, pens: NDArray[np.float64]) -> Parts:
         """Boxes of parts; strokes with their pens kept, and `detail` pointing there."""
         box = edges.part_boxes(parts.xy, parts.rings, parts.first)
         if parts.kind != STROKE:
@@ -129,7 +125,7 @@ class Builder:
         detail = np.arange(first, first + len(chosen))
         return replace(parts, box=box + reach[:, [0, 0, 1, 1]] * np.array([-1, 1, -1, 1]), detail=detail)
 
-    def _store(self, parts: Parts, backwards: "NDArray[np.bool_]") -> None:
+    def _store(self, parts: Parts, backwards: NDArray[np.bool_]) -> None:
         """Keep what can touch the grid."""
         rows, columns = self._grid.shape
         box = np.clip(parts.box, 0, np.array([rows, rows, columns, columns]))
@@ -149,7 +145,7 @@ class Builder:
             )
         )
 
-    def _add_mask(self, position: int, bits: "NDArray[np.bool_]", corner: tuple[int, int], batch: int) -> None:
+    def _add_mask(self, position: int, bits: NDArray[np.bool_], corner: tuple[int, int], batch: int) -> None:
         """Add a shape that is pixels of the grid."""
         if not 0 <= position < batch:
             raise InputError(f"a mask is given for shape {position}, but there are {batch}")
@@ -171,7 +167,7 @@ class Builder:
         self._runs.append(runs)
         self._parts.append(parts)
 
-    def finish(self, *, order: "ArrayLike | None" = None) -> Prepared:
+    def finish(self, *, order: ArrayLike | None = None) -> Prepared:
         """The shapes, ready to burn; `order` as of `prepare`, over all batches."""
         self._xy.resize((self._used, 2), refcheck=False)
         groups = self._parts
@@ -205,7 +201,7 @@ class Builder:
         rank = _rank(flat.source, order, self._count)
         return Prepared(self._grid, self._count, flat, keys, rank, tuple(sorted(self._skipped)))
 
-    def _rings(self, place: "NDArray[np.int64]", sizes: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    def _rings(self, place: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """(rings, 2) first and last vertex of the rings of all parts, part by part in the order of `place`."""
         starts = offsets(_joined([np.diff(g.rings) for g in self._parts], np.int64))
         first, counts = offsets(sizes)[:-1], sizes[place]
@@ -213,7 +209,7 @@ class Builder:
         return np.stack([starts[:-1][chosen], starts[1:][chosen]], axis=1)
 
 
-def as_array(geometries: "Geometries") -> "NDArray[np.object_]":
+def as_array(geometries: Geometries) -> NDArray[np.object_]:
     """One-dimensional object array of geometries."""
     if isinstance(geometries, np.ndarray) and geometries.ndim == 1:
         return geometries
@@ -222,7 +218,7 @@ def as_array(geometries: "Geometries") -> "NDArray[np.object_]":
     return array
 
 
-def runs_of(bits: "NDArray[np.bool_]", corner: tuple[int, int], shape: tuple[int, ...]) -> "NDArray[np.int64]":
+def runs_of(bits: NDArray[np.bool_], corner: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Runs (row, column start, column stop) of set bits whose first is the pixel `corner`, cut to a grid's shape."""
     padded = np.zeros((bits.shape[0], bits.shape[1] + 2), np.int8)
     padded[:, 1:-1] = bits
@@ -234,13 +230,13 @@ def runs_of(bits: "NDArray[np.bool_]", corner: tuple[int, int], shape: tuple[int
     return runs[(runs[:, 0] >= 0) & (runs[:, 0] < shape[0]) & (runs[:, 2] > runs[:, 1])].astype(np.int64)
 
 
-def _joined(arrays: "Sequence[NDArray[np.generic]]", dtype: "type[T]", width: int = 0) -> "NDArray[T]":
+def _joined(arrays: Sequence[NDArray[np.generic]], dtype: type[T], width: int = 0) -> NDArray[T]:
     """Arrays end to end, also when there are none."""
     none = np.empty((0, width) if width else 0, dtype)
     return np.concatenate([none, *arrays], dtype=dtype, casting="same_kind")
 
 
-def _rank(source: "NDArray[np.int32]", order: "ArrayLike | None", count: int) -> "NDArray[np.int32]":
+def _rank(source: NDArray[np.int32], order: ArrayLike | None, count: int) -> NDArray[np.int32]:
     """Place of each part's shape in the burn order."""
     if order is None:
         return source

@@ -7,45 +7,41 @@ kernels run without the GIL, so blocks can be burned from several threads.
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bigimage.errors import InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
-from bigimage.rasterize.builder import Builder
+from bigimage.rasterize.builder import Builder, Geometries, MaskBits
 from bigimage.rasterize.flat import Prepared, window_of
 from bigimage.rasterize.kernels import collect, write, write_bits
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-    from bigimage.rasterize.builder import Geometries, MaskBits
 
 Rule = Literal["center", "all-touched"]
 RULES: tuple[Rule, ...] = ("center", "all-touched")
 Combine = Literal["replace", "bits"]
 
 
-def round_pens(radii: "ArrayLike") -> "NDArray[np.float64]":
+def round_pens(radii: ArrayLike) -> NDArray[np.float64]:
     """Pens (n, 2, 2) of the given world radii: for points of that radius, or lines twice as wide; 0 is no pen."""
     return np.asarray(radii, dtype=np.float64)[:, None, None] * np.eye(2)
 
 
-def ellipse_pen(semi_x: float, semi_y: float, angle: float = 0.0) -> "NDArray[np.float64]":
+def ellipse_pen(semi_x: float, semi_y: float, angle: float = 0.0) -> NDArray[np.float64]:
     """Pen (2, 2) of an ellipse with world semi-axes, the first turned by `angle` radians from x towards y."""
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[semi_x * cos, -semi_y * sin], [semi_x * sin, semi_y * cos]])
 
 
 def prepare(
-    geometries: "Geometries",
+    geometries: Geometries,
     grid: Grid,
     *,
-    order: "ArrayLike | None" = None,
-    pens: "ArrayLike | None" = None,
-    masks: "Mapping[int, MaskBits] | None" = None,
+    order: ArrayLike | None = None,
+    pens: ArrayLike | None = None,
+    masks: Mapping[int, MaskBits] | None = None,
 ) -> Prepared:
     """Shapes as flat arrays with a spatial index, ready for `burn` on any part of `grid`.
 
@@ -78,15 +74,15 @@ def prepare(
 
 def burn(
     prepared: Prepared,
-    values: "ArrayLike",
+    values: ArrayLike,
     box: IndexBox | None = None,
     *,
     rule: Rule = "center",
-    dtype: "DTypeLike | None" = None,
+    dtype: DTypeLike | None = None,
     combine: Combine = "replace",
     background: int = 0,
-    out: "NDArray[np.generic] | None" = None,
-) -> "NDArray[np.generic]":
+    out: NDArray[np.generic] | None = None,
+) -> NDArray[np.generic]:
     """Pixels of one block of the grid.
 
     Parameters
@@ -140,9 +136,11 @@ def burn(
     return out
 
 
-def _checked(values: "ArrayLike", count: int, dtype: "DTypeLike | None") -> "NDArray[np.integer]":
+def _checked(values: ArrayLike, count: int, dtype: DTypeLike | None) -> NDArray[np.integer]:
     """Values in the type they are painted in."""
     numbers = np.asarray(values)
+    if not numbers.size and not count:
+        numbers = np.zeros(0, np.uint8)  # an empty list would be of floats
     if numbers.shape != (count,):
         raise InputError(f"values have shape {numbers.shape}; {count} shapes need ({count},)")
     target = np.dtype(numbers.dtype if dtype is None else dtype)

@@ -1,21 +1,16 @@
 """How much of each pixel is covered: exact areas of the union of a class's shapes, block by block."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from bigimage.errors import InputError, OutOfBounds
+from bigimage.geometry.box import IndexBox
 from bigimage.rasterize.fill import stretches_of
-from bigimage.rasterize.flat import POLYGON, RUNS, STROKE, Flat, Prepared, window_of
+from bigimage.rasterize.flat import POLYGON, RUNS, STROKE, Flat, Prepared, Window, window_of
 from bigimage.rasterize.jit import kernel
 from bigimage.rasterize.sweep import UNIT, sweep_row, x_at, y_at
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from bigimage.geometry.box import IndexBox
-    from bigimage.rasterize.flat import Window
 
 TILE = 256
 """Rows and columns worked on together."""
@@ -23,9 +18,7 @@ SAGITTA = 1e-4
 """Pixels by which the chords that stand for a round border may cut into it."""
 
 
-def coverage(
-    prepared: Prepared, classes: "ArrayLike", box: "IndexBox | None" = None, *, count: int
-) -> "NDArray[np.float32]":
+def coverage(prepared: Prepared, classes: ArrayLike, box: IndexBox | None = None, *, count: int) -> NDArray[np.float32]:
     """Fraction of each pixel's area that the shapes of each class cover together.
 
     Inside a part the even-odd rule holds; parts and shapes of a class are united, so overlaps count once. Lines and
@@ -57,8 +50,10 @@ def coverage(
         raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {prepared.grid.shape}")
     numbers = np.asarray(classes)
     if numbers.shape != (prepared.count,) or numbers.dtype.kind not in "iu":
-        raise InputError(f"classes must be {prepared.count} whole numbers, not {numbers.dtype} of shape {numbers.shape}")
-    if len(numbers) and not (-1 <= numbers.min() and numbers.max() < count):
+        raise InputError(
+            f"classes must be {prepared.count} whole numbers, not {numbers.dtype} of shape {numbers.shape}"
+        )
+    if len(numbers) and not (numbers.min() >= -1 and numbers.max() < count):
         raise InputError(f"classes {numbers.min()}…{numbers.max()} are not all in 0…{count - 1} (or -1 for none)")
     out = np.zeros((count, *box.shape), np.float32)
     parts = prepared.parts_in(box)
@@ -73,9 +68,7 @@ def coverage(
 
 
 @kernel
-def _add(
-    edges: "NDArray[np.float64]", n: int, a: "tuple[float, float]", b: "tuple[float, float]", window: "Window"
-) -> int:
+def _add(edges: NDArray[np.float64], n: int, a: tuple[float, float], b: tuple[float, float], window: Window) -> int:
     """Append an edge, lower end first, when it matters in the window; one left of it moves to its left border."""
     (xa, ya), (xb, yb) = a, b
     y0, y1, x0, x1 = window[:4]
@@ -90,7 +83,7 @@ def _add(
 
 
 @kernel
-def _room(edges: "NDArray[np.float64]", n: int, more: int) -> "NDArray[np.float64]":
+def _room(edges: NDArray[np.float64], n: int, more: int) -> NDArray[np.float64]:
     """Array with room for more edges after the first n."""
     if n + more <= edges.shape[0]:
         return edges
@@ -100,10 +93,12 @@ def _room(edges: "NDArray[np.float64]", n: int, more: int) -> "NDArray[np.float6
 
 
 @kernel
-def _outline(xa: float, ya: float, xb: float, yb: float, pen: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def _outline(xa: float, ya: float, xb: float, yb: float, pen: NDArray[np.float64]) -> NDArray[np.float64]:
     """Closed ring around what a pen covers between two points, with chords for its round ends."""
     area = pen[0] * pen[3] - pen[1] * pen[2]
-    along = math.atan2((pen[0] * (yb - ya) - pen[2] * (xb - xa)) / area, (pen[3] * (xb - xa) - pen[1] * (yb - ya)) / area)
+    along = math.atan2(
+        (pen[0] * (yb - ya) - pen[2] * (xb - xa)) / area, (pen[3] * (xb - xa) - pen[1] * (yb - ya)) / area
+    )
     radius = math.sqrt(pen[0] ** 2 + pen[1] ** 2 + pen[2] ** 2 + pen[3] ** 2)
     half = math.ceil(math.pi / (2.0 * math.acos(max(1.0 - SAGITTA / radius, 0.0)))) + 1
     out = np.empty((2 * half + 3, 2), np.float64)
@@ -119,8 +114,14 @@ def _outline(xa: float, ya: float, xb: float, yb: float, pen: "NDArray[np.float6
 
 @kernel
 def _stroke_edges(
-    flat: Flat, part: int, window: "Window", edges: "NDArray[np.float64]", owner: "NDArray[np.int64]", n: int, owners: int
-) -> "tuple[NDArray[np.float64], NDArray[np.int64], int, int]":
+    flat: Flat,
+    part: int,
+    window: Window,
+    edges: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    n: int,
+    owners: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
     """Append the outlines of a stroke, each edge of the line with its own."""
     pen = flat.pens[flat.detail[part]]
     a, last = flat.rings[flat.first[part], 0], flat.rings[flat.first[part], 1] - 1
@@ -137,7 +138,7 @@ def _stroke_edges(
 
 
 @kernel
-def _owned(owner: "NDArray[np.int64]", start: int, stop: int, value: int) -> "NDArray[np.int64]":
+def _owned(owner: NDArray[np.int64], start: int, stop: int, value: int) -> NDArray[np.int64]:
     """Owners of edges, with those from `start` on set."""
     if stop > owner.size:
         larger = np.empty(2 * stop, np.int64)
@@ -149,8 +150,8 @@ def _owned(owner: "NDArray[np.int64]", start: int, stop: int, value: int) -> "ND
 
 @kernel
 def _edges_of(
-    flat: Flat, parts: "NDArray[np.int64]", window: "Window"
-) -> "tuple[NDArray[np.float64], NDArray[np.int64], int]":
+    flat: Flat, parts: NDArray[np.int64], window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
     """Edges of parts that matter in a window, the part of each numbered from 0, and the number of parts."""
     edges, owner, n, owners = np.empty((1024, 4), np.float64), np.empty(1024, np.int64), 0, 0
     stretches = np.empty((64, 3), np.int64)
@@ -172,7 +173,7 @@ def _edges_of(
             owner = _owned(owner, before, n, owners)
             owners += 1
         elif flat.kind[part] == POLYGON:
-            first, stop = flat.first[part], flat.first[part + 1]
+            first, stop = int(flat.first[part]), int(flat.first[part + 1])
             need = stop - first + flat.pieces[stop] - flat.pieces[first]
             if need > stretches.shape[0]:
                 stretches = np.empty((2 * need, 3), np.int64)
@@ -190,7 +191,7 @@ def _edges_of(
 
 
 @kernel
-def _by_row(edges: "NDArray[np.float64]", window: "Window") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def _by_row(edges: NDArray[np.float64], window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Edges that pass each row of a window: running starts, and the edges row after row."""
     y0, y1 = window[:2]
     starts = np.zeros(y1 - y0 + 2, np.int64)
@@ -209,8 +210,8 @@ def _by_row(edges: "NDArray[np.float64]", window: "Window") -> "tuple[NDArray[np
 
 @kernel
 def _row_segments(
-    edges: "NDArray[np.float64]", owner: "NDArray[np.int64]", chosen: "NDArray[np.int64]", row: int, window: "Window"
-) -> "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]":
+    edges: NDArray[np.float64], owner: NDArray[np.int64], chosen: NDArray[np.int64], row: int, window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """What of some edges passes a row within the window; left of the window, its shadow on the left border."""
     x0, x1 = float(window[2]), float(window[3])
     segments, part = np.empty((2 * chosen.size, 4), np.float64), np.empty(2 * chosen.size, np.int64)
@@ -242,7 +243,7 @@ def _row_segments(
 
 
 @kernel
-def _cover(flat: Flat, parts: "NDArray[np.int64]", box: "tuple[int, int, int, int]", out: "NDArray[np.float32]") -> None:
+def _cover(flat: Flat, parts: NDArray[np.int64], box: tuple[int, int, int, int], out: NDArray[np.float32]) -> None:
     """Write the covered fraction of each pixel of a box."""
     for top in range(box[0], box[1], TILE):
         for left in range(box[2], box[3], TILE):

@@ -1,15 +1,12 @@
 """Kernels that make rings ready: direction, index coordinates, clipping, bounding boxes."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigimage.rasterize.flat import LONG_RING, PIECE
 from bigimage.rasterize.jit import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 NEAR = 1e-5
 """World distance below which GDAL takes two neighbouring vertices for one when it looks for a ring's direction."""
@@ -23,7 +20,7 @@ def _near(ax: float, ay: float, bx: float, by: float) -> bool:
 
 
 @kernel
-def _doubled_area(xy: "NDArray[np.float64]", a: int, b: int) -> float:
+def _doubled_area(xy: NDArray[np.float64], a: int, b: int) -> float:
     """Twice the signed area of the closed ring in rows a…b-1, summed in vertex order."""
     total = xy[a, 0] * (xy[a + 1, 1] - xy[b - 1, 1])
     for i in range(a + 1, b - 1):
@@ -32,7 +29,7 @@ def _doubled_area(xy: "NDArray[np.float64]", a: int, b: int) -> float:
 
 
 @kernel
-def _is_clockwise(xy: "NDArray[np.float64]", a: int, b: int) -> bool:
+def _is_clockwise(xy: NDArray[np.float64], a: int, b: int) -> bool:
     """Direction of one closed ring (rows a…b-1), decided as GDAL decides it.
 
     The turn at the lowest, rightmost vertex decides; where that vertex occurs twice, or lies within `NEAR` of a
@@ -59,7 +56,7 @@ def _is_clockwise(xy: "NDArray[np.float64]", a: int, b: int) -> bool:
 
 
 @kernel
-def clockwise(xy: "NDArray[np.float64]", rings: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+def clockwise(xy: NDArray[np.float64], rings: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each closed ring runs clockwise in the coordinates given (y up)."""
     out = np.empty(rings.size - 1, np.bool_)
     for r in range(out.size):
@@ -68,7 +65,7 @@ def clockwise(xy: "NDArray[np.float64]", rings: "NDArray[np.int64]") -> "NDArray
 
 
 @kernel
-def to_index(xy: "NDArray[np.float64]", inverse: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def to_index(xy: NDArray[np.float64], inverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """World (x, y) → index (column, row); `inverse` holds two rows (constant, per x, per y), summed in that order."""
     out = np.empty_like(xy)
     for i in range(xy.shape[0]):
@@ -79,7 +76,7 @@ def to_index(xy: "NDArray[np.float64]", inverse: "NDArray[np.float64]") -> "NDAr
 
 
 @kernel
-def _cut_half(xy: "NDArray[np.float64]", axis: int, limit: float, sign: float) -> "NDArray[np.float64]":
+def _cut_half(xy: NDArray[np.float64], axis: int, limit: float, sign: float) -> NDArray[np.float64]:
     """Part of an open ring with sign·coordinate ≤ sign·limit (Sutherland and Hodgman 1974)."""
     out = np.empty((2 * xy.shape[0], 2), np.float64)
     n = 0
@@ -100,7 +97,7 @@ def _cut_half(xy: "NDArray[np.float64]", axis: int, limit: float, sign: float) -
 
 
 @kernel
-def clip_ring(xy: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def clip_ring(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """A closed ring cut to within `REACH` of index 0 and closed again; every point within keeps its parity."""
     ring = xy[:-1]
     for axis in range(2):
@@ -116,7 +113,7 @@ def clip_ring(xy: "NDArray[np.float64]") -> "NDArray[np.float64]":
 
 
 @kernel
-def _grow(box: "NDArray[np.int64]", xy: "NDArray[np.float64]", a: int, b: int) -> None:
+def _grow(box: NDArray[np.int64], xy: NDArray[np.float64], a: int, b: int) -> None:
     """Grow a box to the pixels of vertices a…b-1 and one more on each side."""
     x0 = x1 = xy[a, 0]
     y0 = y1 = xy[a, 1]
@@ -130,9 +127,7 @@ def _grow(box: "NDArray[np.int64]", xy: "NDArray[np.float64]", a: int, b: int) -
 
 
 @kernel
-def part_boxes(
-    xy: "NDArray[np.float64]", rings: "NDArray[np.int64]", first: "NDArray[np.int64]"
-) -> "NDArray[np.int64]":
+def part_boxes(xy: NDArray[np.float64], rings: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:
     """(parts, 4) boxes of parts; of a part without vertices, empty."""
     out = np.empty((first.size - 1, 4), np.int64)
     far = int(4 * REACH)
@@ -147,11 +142,11 @@ def part_boxes(
 
 @kernel
 def store(
-    xy: "NDArray[np.float64]",
-    rings: "NDArray[np.int64]",
-    backwards: "NDArray[np.bool_]",
-    keep: "NDArray[np.bool_]",
-    out: "NDArray[np.float64]",
+    xy: NDArray[np.float64],
+    rings: NDArray[np.int64],
+    backwards: NDArray[np.bool_],
+    keep: NDArray[np.bool_],
+    out: NDArray[np.float64],
     start: int,
 ) -> int:
     """Copy the kept rings into `out` from row `start` on, turned round where asked; returns the next free row."""
@@ -168,7 +163,7 @@ def store(
 
 
 @kernel
-def gather(xy: "NDArray[np.float64]", rings: "NDArray[np.int64]") -> "NDArray[np.float64]":
+def gather(xy: NDArray[np.float64], rings: NDArray[np.int64]) -> NDArray[np.float64]:
     """Vertices in the order of `rings` (rings, 2), which is changed to point to where they are now."""
     out = np.empty_like(xy)
     n = 0
@@ -183,7 +178,7 @@ def gather(xy: "NDArray[np.float64]", rings: "NDArray[np.int64]") -> "NDArray[np
 
 
 @kernel
-def piece_offsets(rings: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def piece_offsets(rings: NDArray[np.int64]) -> NDArray[np.int64]:
     """(rings + 1,) first piece of each ring, of rings (rings, 2)."""
     out = np.zeros(rings.shape[0] + 1, np.int64)
     for r in range(rings.shape[0]):
@@ -193,9 +188,7 @@ def piece_offsets(rings: "NDArray[np.int64]") -> "NDArray[np.int64]":
 
 
 @kernel
-def piece_boxes(
-    xy: "NDArray[np.float64]", rings: "NDArray[np.int64]", pieces: "NDArray[np.int64]"
-) -> "NDArray[np.int64]":
+def piece_boxes(xy: NDArray[np.float64], rings: NDArray[np.int64], pieces: NDArray[np.int64]) -> NDArray[np.int64]:
     """(pieces, 4) box of each run of `PIECE` edges of the long rings."""
     out = np.empty((pieces[-1], 4), np.int64)
     far = int(4 * REACH)

@@ -6,31 +6,25 @@ from global index coordinates and only then cut to the window, so a window never
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bigimage.rasterize.flat import PIECE
+from bigimage.rasterize.flat import PIECE, Window
 from bigimage.rasterize.jit import kernel
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bigimage.rasterize.flat import Window
 
 GAPS = (82923, 36855, 16380, 7280, 3235, 1438, 639, 284, 126, 56, 25, 10, 4, 1)
 
 
 @kernel
 def stretches_of(
-    rings: "NDArray[np.int64]",
-    pieces: "NDArray[np.int64]",
-    piece_box: "NDArray[np.int64]",
+    rings: NDArray[np.int64],
+    pieces: NDArray[np.int64],
+    piece_box: NDArray[np.int64],
     first: int,
     stop: int,
-    window: "Window",
-    stretches: "NDArray[np.int64]",
+    window: Window,
+    stretches: NDArray[np.int64],
 ) -> int:
     """Stretches of edges that matter in a window, as rows (first vertex, last vertex, lies left); returns their number.
 
@@ -59,7 +53,7 @@ def stretches_of(
 
 
 @kernel
-def _rows_between(ya: float, yb: float, y0: int, y1: int) -> "tuple[int, int]":
+def _rows_between(ya: float, yb: float, y0: int, y1: int) -> tuple[int, int]:
     """Rows of [y0, y1) whose centre c has min(ya, yb) ≤ c < max(ya, yb), counted from y0."""
     low, high = (ya, yb) if ya < yb else (yb, ya)
     first = max(math.ceil(low - 0.5), y0) - y0
@@ -68,8 +62,8 @@ def _rows_between(ya: float, yb: float, y0: int, y1: int) -> "tuple[int, int]":
 
 @kernel
 def count_crossings(
-    xy: "NDArray[np.float64]", stretches: "NDArray[np.int64]", m: int, window: "Window", starts: "NDArray[np.int64]"
-) -> "tuple[int, int]":
+    xy: NDArray[np.float64], stretches: NDArray[np.int64], m: int, window: Window, starts: NDArray[np.int64]
+) -> tuple[int, int]:
     """Crossings of each row, as running starts: row k's begin at starts[k]; returns their number and that of ties."""
     y0, y1, x1 = window[0], window[1], window[3]
     height = y1 - y0
@@ -101,12 +95,12 @@ def count_crossings(
 
 @kernel
 def cross(
-    xy: "NDArray[np.float64]",
-    stretches: "NDArray[np.int64]",
+    xy: NDArray[np.float64],
+    stretches: NDArray[np.int64],
     m: int,
-    window: "Window",
-    starts: "NDArray[np.int64]",
-    crossings: "NDArray[np.int32]",
+    window: Window,
+    starts: NDArray[np.int64],
+    crossings: NDArray[np.int32],
 ) -> None:
     """Write the crossings of each row, cut to the window's columns; starts[k] moves on to the end of row k."""
     y0, y1, x0, x1 = window[:4]
@@ -135,11 +129,11 @@ def cross(
 
 @kernel
 def tie_runs(
-    xy: "NDArray[np.float64]",
-    stretches: "NDArray[np.int64]",
+    xy: NDArray[np.float64],
+    stretches: NDArray[np.int64],
     m: int,
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
 ) -> int:
     """Append the runs of edges that lie exactly on a row of centres and run towards lower columns."""
@@ -163,7 +157,7 @@ def tie_runs(
 
 
 @kernel
-def sort(values: "NDArray[np.integer]", begin: int, end: int) -> None:
+def sort(values: NDArray[np.integer], begin: int, end: int) -> None:
     """Sort a range in place: insertion, with wide gaps first where there are many (Shell 1959, gaps of Ciura 2001)."""
     for gap in GAPS:
         for i in range(begin + gap, end):
@@ -177,10 +171,10 @@ def sort(values: "NDArray[np.integer]", begin: int, end: int) -> None:
 
 @kernel
 def pair(
-    window: "Window",
-    starts: "NDArray[np.int64]",
-    crossings: "NDArray[np.int32]",
-    runs: "NDArray[np.int32]",
+    window: Window,
+    starts: NDArray[np.int64],
+    crossings: NDArray[np.int32],
+    runs: NDArray[np.int32],
     n: int,
 ) -> int:
     """Append the runs between each two crossings of a row; one without a partner ends at the window."""

@@ -6,14 +6,10 @@ and one before, and nothing is stored twice. Keys are (level, cell row, cell col
 are one range of the sorted keys.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bigimage.rasterize.jit import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SMALLEST = 6
 """Base-2 logarithm of the smallest cell."""
@@ -22,7 +18,7 @@ BITS = 26
 
 
 @kernel
-def cell_keys(box: "NDArray[np.int64]", smallest: int) -> "NDArray[np.int64]":
+def cell_keys(box: NDArray[np.int64], smallest: int) -> NDArray[np.int64]:
     """Key of each part; boxes (row start, row stop, column start, column stop) must be at or above 0."""
     out = np.empty(box.shape[0], np.int64)
     for p in range(out.size):
@@ -34,7 +30,7 @@ def cell_keys(box: "NDArray[np.int64]", smallest: int) -> "NDArray[np.int64]":
     return out
 
 
-def sorted_keys(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+def sorted_keys(box: NDArray[np.int64], extent: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted keys of parts, and the parts in that order; within a cell they keep their order."""
     smallest = max(SMALLEST, int(extent.max()).bit_length() - BITS + 1)
     keys = cell_keys(box, smallest)
@@ -43,7 +39,16 @@ def sorted_keys(box: "NDArray[np.int64]", extent: "NDArray[np.int64]") -> "tuple
 
 
 @kernel
-def _find(keys: "NDArray[np.int64]", key: int, low: int, high: int) -> int:
+def mark_blocks(box: NDArray[np.int64], block: tuple[int, int], out: NDArray[np.bool_]) -> None:
+    """Mark the blocks that each box meets."""
+    for p in range(box.shape[0]):
+        for row in range(box[p, 0] // block[0], -(-box[p, 1] // block[0])):
+            for column in range(box[p, 2] // block[1], -(-box[p, 3] // block[1])):
+                out[row, column] = True
+
+
+@kernel
+def _find(keys: NDArray[np.int64], key: int, low: int, high: int) -> int:
     """First position in low…high whose key is not less than `key`."""
     while low < high:
         middle = (low + high) >> 1
@@ -56,11 +61,11 @@ def _find(keys: "NDArray[np.int64]", key: int, low: int, high: int) -> int:
 
 @kernel
 def query(
-    keys: "NDArray[np.int64]",
-    box: "NDArray[np.int64]",
-    window: "tuple[int, int, int, int]",
-    found: "NDArray[np.int64]",
-) -> "tuple[int, NDArray[np.int64]]":
+    keys: NDArray[np.int64],
+    box: NDArray[np.int64],
+    window: tuple[int, int, int, int],
+    found: NDArray[np.int64],
+) -> tuple[int, NDArray[np.int64]]:
     """Parts (positions in `keys`) whose box meets the window: their number, and the array that holds them."""
     y0, y1, x0, x1 = window
     n = at = 0

@@ -4,23 +4,18 @@ The two steps are apart because the first, which is large, does not depend on th
 once, and only the short loops that write are compiled for each type.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bigimage.rasterize.fill import count_crossings, cross, pair, sort, stretches_of, tie_runs
-from bigimage.rasterize.flat import POINT, POLYGON, RUNS, STROKE, Flat
+from bigimage.rasterize.flat import POINT, POLYGON, RUNS, STROKE, Flat, Window
 from bigimage.rasterize.index import query
 from bigimage.rasterize.jit import kernel
 from bigimage.rasterize.lines import room, thin_line, touch_part
 from bigimage.rasterize.strokes import mask_part, stroke_part
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Box = tuple[int, int, int, int]
 
-    from bigimage.rasterize.flat import Window
-
-    Box = tuple[int, int, int, int]
 
 PART = 0xFFFFFFFF
 """Bits of a sort key that hold the part; those above hold its rank."""
@@ -32,8 +27,8 @@ TILE = 512
 
 @kernel
 def _other(
-    flat: Flat, part: int, window: "Window", touched: bool, runs: "NDArray[np.int32]", n: int
-) -> "tuple[NDArray[np.int32], int]":
+    flat: Flat, part: int, window: Window, touched: bool, runs: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a part that is not filled, and of what a filled one touches."""
     kind = flat.kind[part]
     if kind == STROKE:
@@ -47,7 +42,7 @@ def _other(
 
 
 @kernel
-def _ordered(found: "NDArray[np.int64]", n: int, rank: "NDArray[np.int32]") -> None:
+def _ordered(found: NDArray[np.int64], n: int, rank: NDArray[np.int32]) -> None:
     """Turn parts into (rank, part) pairs in one number each, sorted."""
     for k in range(n):
         found[k] |= np.int64(rank[found[k]]) << 32
@@ -57,12 +52,12 @@ def _ordered(found: "NDArray[np.int64]", n: int, rank: "NDArray[np.int32]") -> N
 @kernel
 def _tile_runs(
     flat: Flat,
-    found: "NDArray[np.int64]",
-    tile: "Window",
+    found: NDArray[np.int64],
+    tile: Window,
     touched: bool,
-    runs: "NDArray[np.int32]",
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of parts, the lower halves of `found`, within one tile."""
     # arrays are named once: passing all of `flat` down for each part would cost more than the part
     xy, rings, pieces, piece_box = flat.xy, flat.rings, flat.pieces, flat.piece_box
@@ -96,8 +91,8 @@ def _tile_runs(
 
 @kernel
 def collect(
-    flat: Flat, keys: "NDArray[np.int64]", rank: "NDArray[np.int32]", box: "Box", touched: bool, start: int
-) -> "tuple[NDArray[np.int32], int]":
+    flat: Flat, keys: NDArray[np.int64], rank: NDArray[np.int32], box: Box, touched: bool, start: int
+) -> tuple[NDArray[np.int32], int]:
     """Runs (row, column start, column stop, shape) from tile number `start` of a box on, and the next number.
 
     Rows and columns count from the box. Within a tile runs come in burn order. The next number is -1 at the end.
@@ -118,16 +113,14 @@ def collect(
 
 
 @kernel
-def write(runs: "NDArray[np.int32]", values: "NDArray[np.unsignedinteger]", out: "NDArray[np.unsignedinteger]") -> None:
+def write(runs: NDArray[np.int32], values: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None:
     """Set each run to its shape's value."""
     for k in range(runs.shape[0]):
         out[runs[k, 0], runs[k, 1] : runs[k, 2]] = values[runs[k, 3]]
 
 
 @kernel
-def write_bits(
-    runs: "NDArray[np.int32]", values: "NDArray[np.unsignedinteger]", out: "NDArray[np.unsignedinteger]"
-) -> None:
+def write_bits(runs: NDArray[np.int32], values: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None:
     """Add the bits of each run's shape to those already set."""
     for k in range(runs.shape[0]):
         line, value = out[runs[k, 0], runs[k, 1] : runs[k, 2]], values[runs[k, 3]]

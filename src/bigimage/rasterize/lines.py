@@ -5,17 +5,12 @@ vertices, last vertex first; for the touched pixels a walk in floating point fro
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bigimage.rasterize.flat import PIECE
+from bigimage.rasterize.flat import PIECE, Flat, Window
 from bigimage.rasterize.jit import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bigimage.rasterize.flat import Flat, Window
 
 EXACT_STEPS = 2**30
 """Pixels along a line up to which Bresenham's products fit 64 bits; longer ones step in floating point."""
@@ -32,7 +27,7 @@ OPEN = -1
 
 
 @kernel
-def room(runs: "NDArray[np.int32]", n: int, more: int) -> "NDArray[np.int32]":
+def room(runs: NDArray[np.int32], n: int, more: int) -> NDArray[np.int32]:
     """Array with room for more runs after the first n; larger ones hold a copy of them."""
     if n + more <= runs.shape[0]:
         return runs
@@ -42,7 +37,7 @@ def room(runs: "NDArray[np.int32]", n: int, more: int) -> "NDArray[np.int32]":
 
 
 @kernel
-def _put(runs: "NDArray[np.int32]", n: int, row: int, column: int) -> "tuple[NDArray[np.int32], int]":
+def _put(runs: NDArray[np.int32], n: int, row: int, column: int) -> tuple[NDArray[np.int32], int]:
     """Append one pixel, or lengthen the last run by it, unless that belongs to another part."""
     if n and runs[n - 1, 0] == row and runs[n - 1, 3] == OPEN:
         if runs[n - 1, 2] == column:
@@ -67,7 +62,7 @@ def _minor(k: int, major: int, minor: int) -> int:
 
 
 @kernel
-def _step_range(start: int, sign: int, count: int, low: int, high: int) -> "tuple[int, int]":
+def _step_range(start: int, sign: int, count: int, low: int, high: int) -> tuple[int, int]:
     """Values k of 0…count with low ≤ start + sign·k < high, as a half-open range."""
     if sign > 0:
         return max(0, low - start), min(count + 1, high - start)
@@ -76,13 +71,13 @@ def _step_range(start: int, sign: int, count: int, low: int, high: int) -> "tupl
 
 @kernel
 def thin_line(
-    xy: "NDArray[np.float64]",
+    xy: NDArray[np.float64],
     a: int,
     b: int,
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a line one pixel wide through the pixels of vertices a…b-1; of a single vertex, its pixel."""
     y0, y1, x0, x1, top, left = window
     for i in range(a, max(b - 1, a + 1)):
@@ -107,8 +102,8 @@ def thin_line(
 
 @kernel
 def _clip(
-    edge: "tuple[float, float, float, float]", slope: float, rect: "tuple[int, int, int, int]"
-) -> "tuple[float, float, float]":
+    edge: tuple[float, float, float, float], slope: float, rect: tuple[int, int, int, int]
+) -> tuple[float, float, float]:
     """Start (x, y) and end x of a rising-x edge cut to a rectangle the way GDAL cuts it."""
     x, y, x_end, y_end = edge
     top, bottom, left, right = rect
@@ -136,12 +131,12 @@ def _clip(
 
 @kernel
 def _walk(
-    edge: "tuple[float, float, float, float]",
-    rect: "tuple[int, int, int, int]",
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    edge: tuple[float, float, float, float],
+    rect: tuple[int, int, int, int],
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Pixels of the window within `rect` that a leaning edge passes, from left to right."""
     slope = (edge[3] - edge[1]) / (edge[2] - edge[0])
     x, y, x_end = _clip(edge, slope, rect)
@@ -166,12 +161,12 @@ def _walk(
 
 @kernel
 def _walk_far(
-    edge: "tuple[float, float, float, float]",
-    extent: "NDArray[np.int64]",
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    edge: tuple[float, float, float, float],
+    extent: NDArray[np.int64],
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """`_walk` over a short edge at once, over a long one in the fixed cells that the window meets."""
     whole = (0, extent[0], 0, extent[1])
     if edge[2] - edge[0] <= LONG_WALK and abs(edge[3] - edge[1]) <= LONG_WALK:
@@ -186,11 +181,11 @@ def _walk_far(
 
 @kernel
 def _upright(
-    edge: "tuple[float, float, float, float]",
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    edge: tuple[float, float, float, float],
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Pixels of an edge within one column."""
     y0, y1, x0, x1, top, left = window
     column = math.floor(edge[2])
@@ -206,11 +201,11 @@ def _upright(
 
 @kernel
 def _level(
-    edge: "tuple[float, float, float, float]",
-    window: "Window",
-    runs: "NDArray[np.int32]",
+    edge: tuple[float, float, float, float],
+    window: Window,
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Pixels of an edge within one row."""
     y0, y1, x0, x1, top, left = window
     row = math.floor(edge[1])
@@ -231,13 +226,13 @@ def _aligned(a: float, b: float) -> bool:
 
 @kernel
 def _touch_edge(
-    edge: "tuple[float, float, float, float]",
-    extent: "NDArray[np.int64]",
-    window: "Window",
+    edge: tuple[float, float, float, float],
+    extent: NDArray[np.int64],
+    window: Window,
     is_ring: bool,
-    runs: "NDArray[np.int32]",
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Pixels of the window that one edge touches; an edge of a ring along a border between pixels touches none."""
     xa, ya, xb, yb = edge
     y0, y1, x0, x1 = window[:4]
@@ -264,13 +259,13 @@ def _touch_edge(
 
 @kernel
 def touch_part(
-    flat: "Flat",
+    flat: Flat,
     part: int,
-    window: "Window",
+    window: Window,
     is_ring: bool,
-    runs: "NDArray[np.int32]",
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of every pixel of the window that the edges of a part touch."""
     y0, y1, x0, x1 = window[:4]
     for r in range(flat.first[part], flat.first[part + 1]):

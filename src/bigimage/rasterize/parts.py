@@ -1,24 +1,20 @@
 """Parts of one kind on their way from shapely to the flat arrays: taken out, moved to index coordinates, cut."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from bigimage.rasterize import edges
 from bigimage.rasterize.flat import LINE, POINT, POLYGON, STROKE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 FINITE = 1e150
 """Coordinates beyond this are taken for it, so that no difference of two overflows."""
 
 
-def offsets(counts: "NDArray[np.integer]") -> "NDArray[np.int64]":
+def offsets(counts: NDArray[np.integer]) -> NDArray[np.int64]:
     """Running starts of groups of the given sizes, with the total at the end."""
     out = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=out[1:])
@@ -30,16 +26,16 @@ class Parts:
     """Parts of one kind; fields as in `Flat`, counted from 0."""
 
     kind: int
-    xy: "NDArray[np.float64]"
-    rings: "NDArray[np.int64]"
-    first: "NDArray[np.int64]"
-    source: "NDArray[np.int64]"
-    detail: "NDArray[np.int64]"
+    xy: NDArray[np.float64]
+    rings: NDArray[np.int64]
+    first: NDArray[np.int64]
+    source: NDArray[np.int64]
+    detail: NDArray[np.int64]
     """Row of the shape's pen in the batch, or of the mask; -1 for neither."""
-    box: "NDArray[np.int64]"
+    box: NDArray[np.int64]
 
     @classmethod
-    def of(cls, kind: int, array: "NDArray[np.object_]", source: "NDArray[np.int64]", *, inked: bool) -> "Parts":
+    def of(cls, kind: int, array: NDArray[np.object_], source: NDArray[np.int64], *, inked: bool) -> "Parts":
         """Parts of single geometries of one kind, polygons all with or all without holes; coordinates as they are."""
         rings, owner = array, np.arange(len(array))
         if kind == POLYGON and shapely.get_num_interior_rings(array[0]):
@@ -54,13 +50,13 @@ class Parts:
             box=np.empty((0, 4), np.int64),
         )
 
-    def not_finite(self) -> "NDArray[np.bool_]":
+    def not_finite(self) -> NDArray[np.bool_]:
         """Parts with a coordinate that is NaN or infinite."""
         vertices = ~np.isfinite(self.xy).all(axis=1)
         per_part = self.rings[self.first]
         return np.diff(np.concatenate([[0], np.cumsum(vertices)])[per_part]) > 0
 
-    def select(self, keep: "NDArray[np.bool_]") -> "Parts":
+    def select(self, keep: NDArray[np.bool_]) -> "Parts":
         """Some of the parts."""
         ring_keep = np.repeat(keep, np.diff(self.first))
         sizes = np.diff(self.rings)
@@ -87,7 +83,7 @@ class Parts:
             return self._in_segments(xy)
         return self.select(np.abs(xy).max(axis=1) <= edges.REACH)
 
-    def _in_segments(self, xy: "NDArray[np.float64]") -> "Parts":
+    def _in_segments(self, xy: NDArray[np.float64]) -> "Parts":
         """Lines as one part for each edge, cut to where 64-bit arithmetic is safe; what is left of single points."""
         ends = np.stack([xy[:-1], xy[1:]], axis=1)
         part = np.repeat(np.arange(len(self.source)), np.diff(self.rings))
@@ -108,7 +104,7 @@ class Parts:
         )
 
 
-def _cut_segments(ends: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
+def _cut_segments(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Segments (n, 2, 2) cut to within `REACH` of index 0 (Liang and Barsky 1984), and which of them come near."""
     start, step = ends[:, 0], ends[:, 1] - ends[:, 0]
     enter, leave = np.zeros(len(ends)), np.ones(len(ends))
@@ -127,7 +123,7 @@ def _cut_segments(ends: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], ND
     return np.clip(cut, -edges.REACH, edges.REACH), inside
 
 
-def by_kind(array: "NDArray[np.object_]", source: "NDArray[np.int64]", inked: "NDArray[np.bool_]") -> "Iterator[Parts]":
+def by_kind(array: NDArray[np.object_], source: NDArray[np.int64], inked: NDArray[np.bool_]) -> Iterator[Parts]:
     """Geometries of any types taken apart into parts of one kind each; `inked` shapes have a pen."""
     kinds = shapely.get_type_id(array)
     while (kinds >= 4).any():  # multipart; collections may hold more of them

@@ -4,14 +4,10 @@ A region is a set of pixels of one label, each connected to the next across an e
 the same two regions, directed so that the region they belong to lies on the right hand (rows grow downwards).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bigimage.rasterize.jit import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 EAST, SOUTH, WEST, NORTH = range(4)
 FIELDS = 6
@@ -19,7 +15,7 @@ FIELDS = 6
 
 
 @kernel
-def root(parent: "NDArray[np.int64]", region: int) -> int:
+def root(parent: NDArray[np.int64], region: int) -> int:
     """The region that stands for all that were joined with one."""
     while parent[region] != region:
         parent[region] = parent[parent[region]]
@@ -28,14 +24,14 @@ def root(parent: "NDArray[np.int64]", region: int) -> int:
 
 
 @kernel
-def join(parent: "NDArray[np.int64]", a: int, b: int) -> None:
+def join(parent: NDArray[np.int64], a: int, b: int) -> None:
     """Make two regions one, named by the lower number."""
     a, b = root(parent, a), root(parent, b)
     parent[max(a, b)] = min(a, b)
 
 
 @kernel
-def components(labels: "NDArray[np.int64]", background: int, base: int) -> "tuple[NDArray[np.int64], int]":
+def components(labels: NDArray[np.int64], background: int, base: int) -> tuple[NDArray[np.int64], int]:
     """Region of each pixel, numbered from `base` on in raster order, 0 for background; and the next free number."""
     rows, columns = labels.shape
     ids = np.zeros((rows, columns), np.int64)
@@ -75,11 +71,11 @@ def components(labels: "NDArray[np.int64]", background: int, base: int) -> "tupl
 
 @kernel
 def join_seam(
-    parent: "NDArray[np.int64]",
-    labels: "NDArray[np.int64]",
-    ids: "NDArray[np.int64]",
-    other_labels: "NDArray[np.int64]",
-    other_ids: "NDArray[np.int64]",
+    parent: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    other_labels: NDArray[np.int64],
+    other_ids: NDArray[np.int64],
 ) -> None:
     """Join the regions of pixels that face each other across a seam and have the same label."""
     for k in range(labels.size):
@@ -89,8 +85,8 @@ def join_seam(
 
 @kernel
 def _emit(
-    out: "NDArray[np.int64]", n: int, sides: "tuple[int, int]", ends: "tuple[int, int, int, int]"
-) -> "tuple[NDArray[np.int64], int]":
+    out: NDArray[np.int64], n: int, sides: tuple[int, int], ends: tuple[int, int, int, int]
+) -> tuple[NDArray[np.int64], int]:
     """Append the border of the region on the right hand, and that of the one on the left in the other direction."""
     if n + 2 > out.shape[0]:
         larger = np.empty((2 * n, FIELDS), np.int64)
@@ -108,7 +104,7 @@ def _emit(
 
 
 @kernel
-def borders(labels: "NDArray[np.int64]", ids: "NDArray[np.int64]", top: int, left: int) -> "NDArray[np.int64]":
+def borders(labels: NDArray[np.int64], ids: NDArray[np.int64], top: int, left: int) -> NDArray[np.int64]:
     """(n, 6) borders of a block above and left of each of its pixels.
 
     `labels` and `ids` begin with the row above and the column left of the block, whose first pixel is (top, left).
@@ -139,7 +135,7 @@ def borders(labels: "NDArray[np.int64]", ids: "NDArray[np.int64]", top: int, lef
 
 
 @kernel
-def heading(border: "NDArray[np.int64]") -> int:
+def heading(border: NDArray[np.int64]) -> int:
     """Direction of a border."""
     if border[3] == border[5]:
         return EAST if border[4] > border[2] else WEST
@@ -147,41 +143,42 @@ def heading(border: "NDArray[np.int64]") -> int:
 
 
 @kernel
-def _start_of(borders: "NDArray[np.int64]", region: int, x: int, y: int) -> int:
-    """First of the sorted borders that starts at a corner or after it, within a region or after it."""
-    low, high = 0, borders.shape[0]
-    while low < high:
-        middle = (low + high) >> 1
-        b = borders[middle]
-        if b[0] < region or (b[0] == region and (b[3] < y or (b[3] == y and b[2] < x))):
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def successors(borders: NDArray[np.int64], corner: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
+    """Border that continues each one; they are sorted by region, then by the corner where they start.
 
-
-@kernel
-def successors(borders: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """Border that continues each one; they must be sorted by region, start row, start column.
+    Corners are numbered row · stride + column.
 
     Where a region touches itself at a corner two borders go on, and the one to the left hand is taken: so the outline
     and the hole that meet there remain two simple rings.
     """
-    out = np.empty(borders.shape[0], np.int64)
-    for k in range(out.size):
-        b = borders[k]
-        j = _start_of(borders, b[0], b[4], b[5])
-        another = j + 1 < out.size and (borders[j + 1, :4] == np.array([b[0], borders[j + 1, 1], b[4], b[5]])).all()
-        if another and heading(borders[j]) != (heading(b) + 3) % 4:
-            j += 1
-        out[k] = j
+    count = borders.shape[0]
+    out = np.empty(count, np.int64)
+    begin = 0
+    while begin < count:
+        end = begin
+        while end < count and borders[end, 0] == borders[begin, 0]:
+            end += 1
+        for k in range(begin, end):
+            key = borders[k, 5] * stride + borders[k, 4]
+            low, high = begin, end
+            while low < high:
+                middle = (low + high) >> 1
+                if corner[middle] < key:
+                    low = middle + 1
+                else:
+                    high = middle
+            another = low + 1 < end and corner[low + 1] == key
+            if another and heading(borders[low]) != (heading(borders[k]) + 3) % 4:
+                low += 1
+            out[k] = low
+        begin = end
     return out
 
 
 @kernel
 def link_rings(
-    borders: "NDArray[np.int64]", following: "NDArray[np.int64]"
-) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]":
+    borders: NDArray[np.int64], following: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rings: their corners (n, 2) as (column, row), closed; first corner of each ring; a border of each ring.
 
     A corner on a straight stretch stays only where another region begins on the far side, so that neighbours share
@@ -211,7 +208,7 @@ def link_rings(
 
 
 @kernel
-def is_outline(corners: "NDArray[np.int64]", starts: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+def is_outline(corners: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each ring goes round its region clockwise, as rows grow downwards; holes go the other way."""
     out = np.empty(starts.size - 1, np.bool_)
     for r in range(out.size):
@@ -223,7 +220,7 @@ def is_outline(corners: "NDArray[np.int64]", starts: "NDArray[np.int64]") -> "ND
 
 
 @kernel
-def roots(parent: "NDArray[np.int64]") -> "NDArray[np.int64]":
+def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
     """The region that stands for each one."""
     out = np.empty_like(parent)
     for k in range(out.size):

@@ -6,21 +6,17 @@ edge is convex, so it meets a row of centres, or a row of pixels, in one interva
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bigimage.rasterize.flat import Flat, Window
 from bigimage.rasterize.jit import kernel
 from bigimage.rasterize.lines import room
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bigimage.rasterize.flat import Flat, Window
-
 
 @kernel
-def _ellipse_interval(x: float, y: float, pen: "NDArray[np.float64]", low: float, high: float) -> "tuple[float, float]":
+def _ellipse_interval(x: float, y: float, pen: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
     """Least and greatest x of an ellipse about (x, y) between two heights, which may be the same."""
     tall = pen[2] * pen[2] + pen[3] * pen[3]
     top = math.sqrt(tall)
@@ -39,7 +35,7 @@ def _ellipse_interval(x: float, y: float, pen: "NDArray[np.float64]", low: float
 
 
 @kernel
-def _edge_interval(xa: float, ya: float, xb: float, yb: float, band: "tuple[float, float]") -> "tuple[float, float]":
+def _edge_interval(xa: float, ya: float, xb: float, yb: float, band: tuple[float, float]) -> tuple[float, float]:
     """Least and greatest x of a straight edge between two heights."""
     low, high = band
     if ya > yb:
@@ -52,7 +48,7 @@ def _edge_interval(xa: float, ya: float, xb: float, yb: float, band: "tuple[floa
 
 
 @kernel
-def _flank(dx: float, dy: float, pen: "NDArray[np.float64]") -> "tuple[float, float]":
+def _flank(dx: float, dy: float, pen: NDArray[np.float64]) -> tuple[float, float]:
     """Point of the pen, seen from its centre, where a line in direction (dx, dy) grazes it."""
     area = pen[0] * pen[3] - pen[1] * pen[2]
     u = (pen[3] * dx - pen[1] * dy) / area
@@ -63,12 +59,12 @@ def _flank(dx: float, dy: float, pen: "NDArray[np.float64]") -> "tuple[float, fl
 
 @kernel
 def _stroke_interval(
-    ends: "tuple[float, float, float, float]",
-    flank: "tuple[float, float]",
-    pen: "NDArray[np.float64]",
+    ends: tuple[float, float, float, float],
+    flank: tuple[float, float],
+    pen: NDArray[np.float64],
     low: float,
     high: float,
-) -> "tuple[float, float]":
+) -> tuple[float, float]:
     """Least and greatest x of the stroke along one edge between two heights."""
     xa, ya, xb, yb = ends
     left, right = _ellipse_interval(xa, ya, pen, low, high)
@@ -90,13 +86,13 @@ def _stroke_interval(
 
 @kernel
 def _stroke_edge(
-    ends: "tuple[float, float, float, float]",
-    pen: "NDArray[np.float64]",
-    window: "Window",
+    ends: tuple[float, float, float, float],
+    pen: NDArray[np.float64],
+    window: Window,
     touched: bool,
-    runs: "NDArray[np.int32]",
+    runs: NDArray[np.int32],
     n: int,
-) -> "tuple[NDArray[np.int32], int]":
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of the stroke along one edge."""
     xa, ya, xb, yb = ends
     y0, y1, x0, x1, top, left = window
@@ -122,8 +118,8 @@ def _stroke_edge(
 
 @kernel
 def stroke_part(
-    flat: "Flat", part: int, window: "Window", touched: bool, runs: "NDArray[np.int32]", n: int
-) -> "tuple[NDArray[np.int32], int]":
+    flat: Flat, part: int, window: Window, touched: bool, runs: NDArray[np.int32], n: int
+) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a stroke; those of different edges may overlap."""
     pen = flat.pens[flat.detail[part]]
     reach_x, reach_y = math.hypot(pen[0], pen[1]) + 2.0, math.hypot(pen[2], pen[3]) + 2.0
@@ -141,9 +137,7 @@ def stroke_part(
 
 
 @kernel
-def mask_part(
-    flat: "Flat", part: int, window: "Window", runs: "NDArray[np.int32]", n: int
-) -> "tuple[NDArray[np.int32], int]":
+def mask_part(flat: Flat, part: int, window: Window, runs: NDArray[np.int32], n: int) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a mask."""
     y0, y1, x0, x1, top, left = window
     first, stop = int(flat.run_first[flat.detail[part]]), int(flat.run_first[flat.detail[part] + 1])

@@ -8,16 +8,14 @@ window nor a shape elsewhere in the row changes a bit of the result.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigimage.rasterize.jit import kernel
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Edge = tuple[float, float, float, float]
 
-    Edge = tuple[float, float, float, float]
 
 UNIT = 2.0**40
 """Heights per pixel."""
@@ -28,8 +26,8 @@ ATTEMPTS = 64
 
 
 @kernel
-def x_at(edge: "NDArray[np.float64]", y: float) -> float:
-    """x of an edge (x, y of its lower end, x, y of its upper end) at a height, never beyond its ends."""
+def x_at(edge: NDArray[np.float64], y: float) -> float:
+    """X of an edge (x, y of its lower end, x, y of its upper end) at a height, never beyond its ends."""
     if y <= edge[1]:
         return edge[0]
     if y >= edge[3]:
@@ -39,7 +37,7 @@ def x_at(edge: "NDArray[np.float64]", y: float) -> float:
 
 
 @kernel
-def y_at(edge: "NDArray[np.float64]", x: float) -> float:
+def y_at(edge: NDArray[np.float64], x: float) -> float:
     """Height of a leaning edge at x, never beyond its ends."""
     y = edge[1] + (x - edge[0]) * (edge[3] - edge[1]) / (edge[2] - edge[0])
     return min(max(y, edge[1]), edge[3])
@@ -53,7 +51,7 @@ def _height(y: float, row: int) -> int:
 
 @kernel
 def _add_area(
-    edge: "NDArray[np.float64]", low: float, high: float, sign: int, row: int, left: int, sums: "NDArray[np.int64]"
+    edge: NDArray[np.float64], low: float, high: float, sign: int, row: int, left: int, sums: NDArray[np.int64]
 ) -> None:
     """Add the area right of an edge between two heights: in each column's own pixel, and in all pixels after it."""
     last = sums.shape[0] - 1
@@ -78,22 +76,29 @@ def _add_area(
 
 
 @kernel
-def _sort_by(order: "NDArray[np.int64]", key: "NDArray[np.float64]", n: int) -> None:
+def _add_state(
+    edge: NDArray[np.float64], state: NDArray[np.float64], row: int, left: int, sums: NDArray[np.int64]
+) -> None:
+    """Add the area right of an edge over the heights for which it borders the union (side, since, until)."""
+    if state[0] != 0.0:
+        _add_area(edge, float(state[1]), float(state[2]), int(state[0]), row, left, sums)
+
+
+@kernel
+def _sort_by(order: NDArray[np.int64], key: NDArray[np.float64], n: int) -> None:
     """Sort the first n of `order` by their keys, then by themselves."""
     for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
         for i in range(gap, n):
             value = order[i]
             j = i - gap
-            while j >= 0 and (
-                key[order[j]] > key[value] or (key[order[j]] == key[value] and order[j] > value)
-            ):
+            while j >= 0 and (key[order[j]] > key[value] or (key[order[j]] == key[value] and order[j] > value)):
                 order[j + gap] = order[j]
                 j -= gap
             order[j + gap] = value
 
 
 @kernel
-def _crossing(edge: "NDArray[np.float64]", other: "NDArray[np.float64]", low: float, high: float) -> float:
+def _crossing(edge: NDArray[np.float64], other: NDArray[np.float64], low: float, high: float) -> float:
     """Height at which two edges change sides between two heights; `high` when they do not."""
     at_low = x_at(other, low) - x_at(edge, low)
     at_high = x_at(other, high) - x_at(edge, high)
@@ -104,7 +109,12 @@ def _crossing(edge: "NDArray[np.float64]", other: "NDArray[np.float64]", low: fl
 
 @kernel
 def _band_order(
-    segments: "NDArray[np.float64]", active: "NDArray[np.int64]", n: int, low: float, high: float, key: "NDArray[np.float64]"
+    segments: NDArray[np.float64],
+    active: NDArray[np.int64],
+    n: int,
+    low: float,
+    high: float,
+    key: NDArray[np.float64],
 ) -> float:
     """Sort the edges of a band from left to right; returns the height up to which that order holds."""
     for _ in range(ATTEMPTS):
@@ -124,7 +134,7 @@ def _band_order(
 
 
 @kernel
-def _turn(active: "NDArray[np.int64]", n: int, part: "NDArray[np.int64]", inside: "NDArray[np.bool_]", depth: int) -> int:
+def _turn(active: NDArray[np.int64], n: int, part: NDArray[np.int64], inside: NDArray[np.bool_], depth: int) -> int:
     """Turn the parts of edges on or off; returns how many are on."""
     for i in range(n):
         p = part[active[i]]
@@ -135,15 +145,15 @@ def _turn(active: "NDArray[np.int64]", n: int, part: "NDArray[np.int64]", inside
 
 @kernel
 def _sweep_cluster(
-    segments: "NDArray[np.float64]",
-    part: "NDArray[np.int64]",
-    span: "NDArray[np.float64]",
-    members: "NDArray[np.int64]",
-    inside: "NDArray[np.bool_]",
+    segments: NDArray[np.float64],
+    part: NDArray[np.int64],
+    span: NDArray[np.float64],
+    members: NDArray[np.int64],
+    inside: NDArray[np.bool_],
     depth: int,
     row: int,
     left: int,
-    sums: "NDArray[np.int64]",
+    sums: NDArray[np.int64],
 ) -> int:
     """Add the areas of a group of edges that overlap along x; returns how many parts are on to their right."""
     count = members.size
@@ -159,13 +169,12 @@ def _sweep_cluster(
     order = np.arange(2 * count)
     _sort_by(order, heights, 2 * count)
     active, key = np.empty(count, np.int64), np.empty(span.shape[0], np.float64)
-    role, since = np.zeros(count, np.int64), np.zeros(count, np.float64)
-    until, slot = np.zeros(count, np.float64), np.empty(span.shape[0], np.int64)
+    # of each edge: whether it is the union's left border (1), its right one (-1) or none (0), from and to which height
+    state, slot = np.zeros((count, 3), np.float64), np.empty(span.shape[0], np.int64)
     for i in range(count):
         slot[members[i]] = i
-    after = depth
     for h in range(2 * count - 1):
-        low, top = heights[order[h]], heights[order[h + 1]]
+        low, top = float(heights[order[h]]), float(heights[order[h + 1]])
         while low < top:
             n = 0
             for e in members:
@@ -175,56 +184,34 @@ def _sweep_cluster(
             high = _band_order(segments, active, n, low, top, key)
             after = depth
             for i in range(n):
-                e = active[i]
                 before = after
                 after = _turn(active[i : i + 1], 1, part, inside, after)
-                now = 1 if before == 0 and after > 0 else (-1 if after == 0 and before > 0 else 0)
-                s = slot[e]
-                if now == role[s] and until[s] == low:
-                    until[s] = high
-                else:
-                    if role[s] != 0:
-                        _add_area(segments[e], since[s], until[s], role[s], row, left, sums)
-                    role[s], since[s], until[s] = now, low, high
+                now = 1.0 if before == 0 and after > 0 else (-1.0 if after == 0 and before > 0 else 0.0)
+                k = slot[active[i]]
+                if now != state[k, 0] or state[k, 2] != low:
+                    _add_state(segments[active[i]], state[k], row, left, sums)
+                    state[k, 0], state[k, 1] = now, low
+                state[k, 2] = high
             _turn(active, n, part, inside, after)
             low = high
-    return _finish_cluster(segments, part, span, members, inside, depth, role, since, until, row, left, sums)
-
-
-@kernel
-def _finish_cluster(
-    segments: "NDArray[np.float64]",
-    part: "NDArray[np.int64]",
-    span: "NDArray[np.float64]",
-    members: "NDArray[np.int64]",
-    inside: "NDArray[np.bool_]",
-    depth: int,
-    role: "NDArray[np.int64]",
-    since: "NDArray[np.float64]",
-    until: "NDArray[np.float64]",
-    row: int,
-    left: int,
-    sums: "NDArray[np.int64]",
-) -> int:
-    """Add what is still open, and turn parts to their state right of the group: that at the row's middle height."""
-    for i in range(members.size):
-        e = members[i]
-        if role[i] != 0:
-            _add_area(segments[e], since[i], until[i], role[i], row, left, sums)
-        if span[e, 0] <= row + 0.5 < span[e, 1]:
-            depth = _turn(members[i : i + 1], 1, part, inside, depth)
-    return depth
+    after = depth
+    for i in range(count):
+        _add_state(segments[members[i]], state[i], row, left, sums)
+        # right of the group each part is what it is at any height, for instance in the middle
+        if span[members[i], 0] <= row + 0.5 < span[members[i], 1]:
+            after = _turn(members[i : i + 1], 1, part, inside, after)
+    return after
 
 
 @kernel
 def sweep_row(
-    segments: "NDArray[np.float64]",
-    part: "NDArray[np.int64]",
-    span: "NDArray[np.float64]",
-    inside: "NDArray[np.bool_]",
+    segments: NDArray[np.float64],
+    part: NDArray[np.int64],
+    span: NDArray[np.float64],
+    inside: NDArray[np.bool_],
     row: int,
     left: int,
-    sums: "NDArray[np.int64]",
+    sums: NDArray[np.int64],
 ) -> None:
     """Add the areas of one row of pixels.
 
