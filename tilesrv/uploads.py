@@ -253,7 +253,10 @@ def allowed_path(text: str, roots: tuple[Path, ...]) -> Path:
     inside = [path for path in candidates if any(path.is_relative_to(base) for base in bases)]
     if not inside:
         raise Forbidden("the path lies outside the folders that this server may read")
-    for path in inside:
-        if path.exists():
-            return path
+    try:
+        found = [path for path in inside if path.exists()]
+    except OSError as error:  # a name that no file can have
+        raise InputError(f"the path is not a path: {error.strerror}") from None
+    if found:
+        return found[0]
     raise NotFound(f"there is no file {text!r} below the folders that this server may read")

@@ -90,7 +90,7 @@ def test_without_roots_nothing_is_read_by_path(tmp_path: Path) -> None:
         allowed_path(str(tmp_path), ())
 
 
-@pytest.mark.parametrize("path", ["a\0b", "a" * 5000])
+@pytest.mark.parametrize("path", ["a\0b", "a" * 5000, "a" * 300])
 def test_what_is_no_path_is_refused(roots: tuple[Path, ...], path: str) -> None:
     with pytest.raises(InputError):
         allowed_path(path, roots)
