@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import pkgutil
 import platform
 import re
 import shutil
@@ -156,48 +155,40 @@ def _foreign_data(name: str, variables: tuple[str, ...]) -> Iterator[dict[str, A
             yield _entry(name, detail, remedy=f"unset {variable}")
 
 
+class _WouldCompileError(Exception):
+    """A kernel is not on disk."""
+
+
 def _kernels() -> Iterator[dict[str, Any]]:
-    """Whether compiled kernels lie on disk, newer than their source."""
-    for name in _kernel_modules():
-        module = _import(name)
-        if isinstance(module, str):
+    """Whether compiled kernels lie on disk, so that nobody waits for the compiler."""
+    cold: list[str] = []
+    for name in KERNELS:
+        module, events = _import(name), _import("numba.core.event")
+        if isinstance(module, str) or isinstance(events, str):
             yield _entry("kernels", f"{name}: {module}", remedy=_REINSTALL)
             return
-    kernels = [
-        k for name, module in sorted(sys.modules.items()) if name.startswith("bigimage.") for k in _jitted(module)
-    ]
-    cold = [kernel.py_func.__qualname__ for kernel in kernels if not _is_cached(kernel)]
-    detail = f"{len(cold)} of {len(kernels)} not compiled yet" if cold else f"{len(kernels)} compiled"
+        if not _is_warm(module, events):
+            cold.append(name)
+    detail = f"not compiled yet: {', '.join(cold)}" if cold else f"compiled: {', '.join(KERNELS)}"
     yield _entry("kernels", detail, remedy="bigimage doctor --compile" if cold else "", required=False)
 
 
-def _kernel_modules() -> list[str]:
-    """`KERNELS` and the modules beside them, which hold the loops that they load on first use."""
-    names: list[str] = []
-    for name in KERNELS:
-        names.append(name)
-        package = _import(name.rpartition(".")[0])
-        if isinstance(package, ModuleType):
-            names += [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
-    return names
+def _is_warm(module: ModuleType, events: Any) -> bool:
+    """Whether `warm()` finds every kernel in numba's cache; the first one that it would compile ends the attempt."""
 
+    class Refusal(events.Listener):
+        def on_start(self, event: Any) -> None:
+            raise _WouldCompileError
 
-def _jitted(module: ModuleType) -> Iterator[Any]:
-    """Kernels that a module defines and keeps on disk: not those that are only compiled within others."""
-    for value in vars(module).values():
-        function, options = getattr(value, "py_func", None), getattr(value, "targetoptions", {})
-        own = function is not None and function.__module__ == module.__name__
-        if own and options.get("inline") != "always" and value.stats.cache_path:
-            yield value
+        def on_end(self, event: Any) -> None:
+            pass
 
-
-def _is_cached(kernel: Any) -> bool:
-    """Whether numba's index of a kernel exists and is not older than the source."""
-    code = kernel.py_func.__code__
-    source = Path(code.co_filename)
-    pattern = f"{source.stem}.{kernel.py_func.__qualname__}-{code.co_firstlineno}.*.nbi"
-    found = [index.stat().st_mtime for index in Path(kernel.stats.cache_path).glob(pattern)]
-    return bool(found) and max(found) >= source.stat().st_mtime
+    with events.install_listener("numba:compile", Refusal()):
+        try:
+            module.warm()
+        except _WouldCompileError:
+            return False
+    return True
 
 
 def _settings() -> Iterator[dict[str, Any]]:
