@@ -205,6 +205,7 @@ POST_BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["file"],
                 "properties": {"file": {"type": "string", "format": "binary"}, **_DESCRIBED},
+                "additionalProperties": False,
             }
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},

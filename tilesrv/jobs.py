@@ -116,7 +116,7 @@ ROUTES = (
             summary="The job as it changes",
             tag="jobs",
             tables=(JOB,),
-            content={"text/event-stream": {"type": "string"}},
+            content={"text/event-stream": {}},
         ),
     ),
 )

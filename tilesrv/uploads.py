@@ -185,7 +185,7 @@ class _Form:
             return
         self.value += data[start:end]
         if len(self.value) > FIELD_LIMIT:
-            raise TooLarge(f"form field {self.part!r} is longer than {FIELD_LIMIT} bytes")
+            raise InputError(f"form field {self.part!r} is longer than {FIELD_LIMIT} bytes")
 
     def _part_end(self) -> None:
         if self.in_file:
