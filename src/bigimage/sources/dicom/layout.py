@@ -146,7 +146,7 @@ def _native_frames(pixels: PixelElement, frame_bits: int, stated: int, notes: li
         raise Refusal(Code.TRUNCATED, f"is cut short: it holds {there} of the {frame} bytes of its first frame")
     if held < stated:
         notes.append((Code.FRAME_COUNT, f"says that it has {stated} frames, but holds {held}; these are read"))
-    elif there * 8 >= (stated + 1) * frame_bits + 8:  # more than the byte that makes a length even
+    elif there * 8 - stated * frame_bits >= max(frame_bits, 16):  # more than the byte that makes a length even
         notes.append((Code.FRAME_COUNT, f"says that it has {stated} frames, but holds {held}; the first are read"))
     return min(held, stated)
 
