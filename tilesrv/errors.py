@@ -51,6 +51,10 @@ class UnsupportedMedia(InputError):
     """The request's body is of a type that this route does not take."""
 
 
+class TooMany(InputError):
+    """The client has started as much as it may; try again when some of it is done."""
+
+
 class Busy(BackendError):
     """Too much is waiting already; try again in a moment."""
 
@@ -70,6 +74,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     Conflict: (409, "conflict"),
     TooLarge: (413, "too-large"),
     UnsupportedMedia: (415, "unsupported-media"),
+    TooMany: (429, "too-many"),
     OutOfBounds: (400, "out-of-bounds"),
     FrameMismatch: (400, "frame-mismatch"),
     Cancelled: (409, "cancelled"),
@@ -114,7 +119,7 @@ def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> Resp
 async def on_bigimage_error(request: Request, error: Exception) -> Response:
     """Answer to an error raised on purpose; it does not tell where on the server things lie."""
     status, name = status_of(error)
-    headers = {"Retry-After": "1"} if isinstance(error, Busy) else None
+    headers = {"Retry-After": "1"} if isinstance(error, Busy | TooMany) else None
     folder = request.app.state.folder
     problems = tuple(p.replace(folder, "the workspace") for p in getattr(error, "problems", ()))
     return respond(document(status, name, str(error).replace(folder, "the workspace"), problems), headers)

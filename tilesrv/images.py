@@ -231,7 +231,7 @@ ROUTES = (
             tables=(DESCRIPTION,),
             content={"application/json": JOB_SCHEMA},
             status=202,
-            problems=(400, 403, 404, 409, 413, 415, 500, 501, 503, 507),
+            problems=(400, 403, 404, 409, 413, 415, 429, 500, 501, 503, 507),
             body=POST_BODY,
         ),
         method="POST",

@@ -10,7 +10,7 @@ from typing import Any
 
 from bigimage.catalogue import image_folder
 from bigimage.errors import Conflict, InputError
-from tilesrv.errors import BadRequest, Busy
+from tilesrv.errors import BadRequest, TooMany
 from tilesrv.jobstore import Job, JobStore
 from tilesrv.params import Table, choice, numbers, text
 
@@ -101,10 +101,10 @@ def _plain(value: Any) -> str:
 def start(store: JobStore, source: Path, description: Description, *, job: str, upload: Path | None = None) -> Job:
     """Start the ingest of a file as a job of its own process. Blocking.
 
-    Raises Busy when too many jobs are active, Conflict when the id that was asked for is taken.
+    Raises TooMany when too many jobs are active, Conflict when the id that was asked for is taken.
     """
     if store.active() >= MOST_ACTIVE:
-        raise Busy(f"{MOST_ACTIVE} jobs are waiting or running already; try again when some are done")
+        raise TooMany(f"{MOST_ACTIVE} jobs are waiting or running already; try again when some are done")
     if description.name is not None and image_folder(store.workspace, description.name).exists():
         raise Conflict(f"image {description.name!r} exists already; choose another name")
     arguments = ("ingest", *description.options(), "--", str(source))

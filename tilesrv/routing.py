@@ -25,6 +25,7 @@ REASONS = {
     413: "The body or the work asked for is more than one request may cost.",
     415: "The body's type is not taken here.",
     416: "The range begins behind the end.",
+    429: "Too many jobs wait already; try again when some are done.",
     500: "The server failed, or a stored image is damaged.",
     501: "Understood, but not handled for this image.",
     503: "Too busy, or a disk failed; try again.",

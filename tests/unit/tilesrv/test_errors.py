@@ -26,6 +26,7 @@ from tilesrv import errors
         (core.BackendError("x"), 503),
         (errors.TooLarge("x"), 413),
         (errors.UnsupportedMedia("x"), 415),
+        (errors.TooMany("x"), 429),
         (errors.Busy("x"), 503),
         (errors.DiskFull("x"), 507),
         (KeyError("x"), 500),

@@ -15,7 +15,7 @@ import pytest
 
 from bigimage.errors import NotFound
 from tilesrv import ingesting, jobstore, runner
-from tilesrv.errors import Busy
+from tilesrv.errors import TooMany
 from tilesrv.jobstore import Job, JobStore
 
 JOB = "0123456789abcdef0123456789abcdef"
@@ -86,7 +86,7 @@ def test_too_many_jobs_are_refused(store: JobStore, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ingesting, "MOST_ACTIVE", 1)
     with store.hold(JOB):
         queued(store)
-        with pytest.raises(Busy, match="1 jobs"):
+        with pytest.raises(TooMany, match="1 jobs"):
             ingesting.start(store, tmp_path / "x.tif", ingesting.Description(), job="f" * 32)
 
 
