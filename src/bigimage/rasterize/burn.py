@@ -22,6 +22,7 @@ from bigimage.rasterize.kernels import collect, write, write_bits
 Rule = Literal["center", "all-touched"]
 RULES: tuple[Rule, ...] = ("center", "all-touched")
 Combine = Literal["replace", "bits"]
+COMBINES: tuple[Combine, ...] = ("replace", "bits")
 
 
 def round_pens(radii: ArrayLike) -> NDArray[np.float64]:
@@ -117,6 +118,8 @@ def burn(
     """
     if rule not in RULES:
         raise InputError(f"rule {rule!r} is not one of {RULES}")
+    if combine not in COMBINES:
+        raise InputError(f"combine {combine!r} is not one of {COMBINES}")
     box = prepared.grid.box if box is None else box
     if not prepared.grid.box.contains(box):
         raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {prepared.grid.shape}")

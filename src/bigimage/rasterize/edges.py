@@ -85,8 +85,7 @@ def _cut_half(xy: NDArray[np.float64], axis: int, limit: float, sign: float) -> 
         j = i - 1 if i else xy.shape[0] - 1
         inside, was_inside = sign * xy[i, axis] <= sign * limit, sign * xy[j, axis] <= sign * limit
         if inside != was_inside:
-            # halves first: the difference of two huge coordinates may overflow
-            part = (0.5 * limit - 0.5 * xy[j, axis]) / (0.5 * xy[i, axis] - 0.5 * xy[j, axis])
+            part = (limit - xy[j, axis]) / (xy[i, axis] - xy[j, axis])
             out[n, axis] = limit
             out[n, other] = xy[j, other] * (1.0 - part) + xy[i, other] * part
             n += 1

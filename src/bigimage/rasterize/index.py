@@ -79,7 +79,8 @@ def query(
             end = at = _find(keys, (base | last_column) + 1, begin, stop)
             if n + end - begin > found.size:
                 larger = np.empty(2 * (n + end - begin), np.int64)
-                larger[:n] = found[:n]
+                for i in range(n):
+                    larger[i] = found[i]
                 found = larger
             for p in range(begin, end):
                 if box[p, 0] < y1 and box[p, 1] > y0 and box[p, 2] < x1 and box[p, 3] > x0:

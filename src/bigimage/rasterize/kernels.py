@@ -37,8 +37,8 @@ def _other(
         return mask_part(flat, part, window, runs, n)
     if touched and kind != POINT:
         return touch_part(flat, part, window, kind == POLYGON, runs, n)
-    a, b = flat.rings[flat.first[part]]
-    return thin_line(flat.xy, a, b, window, runs, n)
+    ring = flat.first[part]
+    return thin_line(flat.xy, flat.rings[ring, 0], flat.rings[ring, 1], window, runs, n)
 
 
 @kernel

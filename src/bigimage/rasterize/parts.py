@@ -105,22 +105,20 @@ class Parts:
 
 
 def _cut_segments(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Segments (n, 2, 2) cut to within `REACH` of index 0 (Liang and Barsky 1984), and which of them come near."""
-    start, step = ends[:, 0], ends[:, 1] - ends[:, 0]
-    enter, leave = np.zeros(len(ends)), np.ones(len(ends))
-    inside = np.ones(len(ends), bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for axis in range(2):
-            low, high = (np.array([-edges.REACH, edges.REACH])[:, None] - start[:, axis]) / step[:, axis]
-            still = step[:, axis] == 0
-            inside &= ~still | (np.abs(start[:, axis]) <= edges.REACH)
-            enter = np.where(still, enter, np.maximum(enter, np.minimum(low, high)))
-            leave = np.where(still, leave, np.minimum(leave, np.maximum(low, high)))
-    inside &= enter <= leave
-    cut = np.stack([start + enter[:, None] * step, start + leave[:, None] * step], axis=1)
-    cut[:, 0][enter == 0] = ends[:, 0][enter == 0]
-    cut[:, 1][leave == 1] = ends[:, 1][leave == 1]
-    return np.clip(cut, -edges.REACH, edges.REACH), inside
+    """Segments (n, 2, 2) cut to within `REACH` of index 0, and which of them come near at all."""
+    near = np.ones(len(ends), np.bool_)
+    for axis in range(2):
+        for limit in (-edges.REACH, edges.REACH):
+            beyond = ends[..., axis] / limit > 1
+            near &= ~beyond.all(axis=1)
+            for end in range(2):
+                cut = beyond[:, end] & ~beyond[:, 1 - end]
+                here, there = ends[cut, end], ends[cut, 1 - end]
+                part = (limit - here[:, axis]) / (there[:, axis] - here[:, axis])
+                # the cut coordinate is set, not computed: from far away nothing would be left of it
+                ends[cut, end, 1 - axis] = here[:, 1 - axis] * (1 - part) + there[:, 1 - axis] * part
+                ends[cut, end, axis] = limit
+    return ends, near
 
 
 def by_kind(array: NDArray[np.object_], source: NDArray[np.int64], inked: NDArray[np.bool_]) -> Iterator[Parts]:

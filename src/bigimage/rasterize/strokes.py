@@ -140,13 +140,20 @@ def stroke_part(
 def mask_part(flat: Flat, part: int, window: Window, runs: NDArray[np.int32], n: int) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a mask."""
     y0, y1, x0, x1, top, left = window
-    first, stop = int(flat.run_first[flat.detail[part]]), int(flat.run_first[flat.detail[part] + 1])
-    rows = flat.runs[first:stop, 0]
-    begin, end = first + int(np.searchsorted(rows, y0)), first + int(np.searchsorted(rows, y1))
-    runs = room(runs, n, end - begin)
-    for i in range(begin, end):
+    low, high = int(flat.run_first[flat.detail[part]]), int(flat.run_first[flat.detail[part] + 1])
+    last = high
+    while low < high:  # the first run at or below the window's top
+        middle = (low + high) >> 1
+        if flat.runs[middle, 0] < y0:
+            low = middle + 1
+        else:
+            high = middle
+    for i in range(low, last):
+        if flat.runs[i, 0] >= y1:
+            break
         a, b = max(flat.runs[i, 1], x0), min(flat.runs[i, 2], x1)
         if b > a:
+            runs = room(runs, n, 1)
             runs[n, 0], runs[n, 1], runs[n, 2] = flat.runs[i, 0] - top, a - left, b - left
             n += 1
     return runs, n
