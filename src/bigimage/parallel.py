@@ -4,6 +4,8 @@ Units are independent and each writes what no other unit writes, so no scheduler
 lost with its worker is simply run again.
 """
 
+import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -60,7 +62,7 @@ def run(
         with ThreadPoolExecutor(min(workers, len(units)), thread_name_prefix="bigimage") as pool:
             _drive(pool, function, units, on_done, abort)
     elif scheduler == "processes":
-        with ProcessPoolExecutor(min(workers, max(1, len(units))), mp_context=_context()) as pool:
+        with _processes(min(workers, max(1, len(units)))) as pool:
             try:
                 _drive(pool, function, units, on_done, abort)
             except BrokenProcessPool as error:
@@ -75,11 +77,15 @@ def run(
         )
 
 
-def _context() -> Any:
-    """Start method of worker processes: a clean fork server, since forking a process with threads is unsafe."""
-    import multiprocessing
+def _processes(count: int) -> ProcessPoolExecutor:
+    """Worker processes from a clean fork server, since forking a process with threads is unsafe.
 
-    return multiprocessing.get_context("forkserver")
+    A terminal interrupts every process: workers then die at once and in silence, which no unit minds.
+    """
+    context: Any = multiprocessing.get_context("forkserver")
+    return ProcessPoolExecutor(
+        count, mp_context=context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    )
 
 
 def _drive(
