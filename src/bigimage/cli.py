@@ -278,6 +278,10 @@ def main() -> None:
         if debug:
             raise
         _fail(" ".join(str(error).split()))
+    except OSError as error:
+        if debug:
+            raise
+        _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -28,7 +28,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._caches = Caches(ByteLRU[Any](settings.index_cache), ByteLRU[Any](settings.chunk_cache))
-        self._open: dict[str, tuple[int, Pyramid]] = {}
+        self._open: dict[str, tuple[tuple[int, ...], Pyramid]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -48,18 +48,20 @@ class Workspace:
         """An image, opened once and kept. Raises NotFound."""
         path = image_folder(self.path, image)
         try:
-            inode = (path / "zarr.json").stat().st_ino if "/" not in image and not image.startswith(".") else -1
-        except OSError:
-            inode = -1
+            stat = (path / "zarr.json").stat()
+            # a number of an inode alone comes back soon after its file was replaced
+            identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        except (OSError, ValueError):
+            identity = ()
         with self._lock:
             known = self._open.get(image)
-            if known is not None and known[0] == inode:
+            if known is not None and known[0] == identity:
                 return known[1]
             self._open.pop(image, None)
         self.record(image)
         pyramid = open_linked(path) or Pyramid.open(path, self._caches)
         with self._lock:
-            self._open[image] = (inode, pyramid)
+            self._open[image] = (identity, pyramid)
         return pyramid
 
     def ingest(
@@ -121,9 +123,13 @@ class Workspace:
 
         Raises NotFound, Conflict (there is one already) or Unsupported.
         """
+        pyramid = self.image(image)
         target = self.path / UNSHARDED / f"{image}.zarr"
-        target.parent.mkdir(exist_ok=True)
-        write_unsharded(self.image(image), target)
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise BackendError(f"cannot write below {self.path}: {error.strerror}") from error
+        write_unsharded(pyramid, target)
         return target
 
     def remove(self, image: str) -> None:
