@@ -82,33 +82,20 @@ def _judge(nodes: Doubles, columns: float, shape: Ints, tolerance: float, verdic
     Where columns repeat, those of a cell are brought to one side of the antimeridian, its middle into [0, columns).
     """
     parts = (nodes.shape[1] - 1) // 2
-    node = np.empty((3, 3, 2))
     for n in range(nodes.shape[0]):
         for i in range(parts):
             for j in range(parts):
-                node[:] = nodes[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
-                if columns > 0.0:
-                    middle = node[1, 1, 1] - columns * math.floor(node[1, 1, 1] / columns)
-                    for a in range(3):
-                        for b in range(3):
-                            node[a, b, 1] -= columns * math.floor((node[a, b, 1] - middle) / columns + 0.5)
                 at = (n * parts + i) * parts + j
+                node = kept[at]
+                middle = nodes[n, 2 * i + 1, 2 * j + 1, 1]
+                middle -= columns * math.floor(middle / columns) if columns > 0.0 else 0.0
+                for a in range(3):
+                    for b in range(3):
+                        y, x = nodes[n, 2 * i + a, 2 * j + b, 0], nodes[n, 2 * i + a, 2 * j + b, 1]
+                        if columns > 0.0:
+                            x -= columns * math.floor((x - middle) / columns + 0.5)
+                        node[a, b, 0], node[a, b, 1] = y, x
                 verdict[at] = _judge_cell(node, columns, shape, tolerance)
-                kept[at] = node
-
-
-def _sort(place: Ints, part: Ints, begin: Ints, cell: Ints) -> None:
-    """Fill `Rows` of part[0]…part[1]; `begin` holds zeros, one more than in the end."""
-    for k in range(place.shape[0]):
-        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
-            begin[r - part[0] + 2] += 1
-    for r in range(2, begin.shape[0]):
-        begin[r] += begin[r - 1]
-    # each row's begin moves to its end, which is where the next one begins
-    for k in range(place.shape[0]):
-        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
-            cell[begin[r - part[0] + 1]] = k
-            begin[r - part[0] + 1] += 1
 
 
 @njit(**JIT)
@@ -145,6 +132,20 @@ def _bound(cells: Cells, part: Ints, out: Doubles) -> int:
                     out[total, 2 * axis + 1] = max(out[total, 2 * axis + 1], place)
         total += 1
     return total
+
+
+def _sort(place: Ints, part: Ints, begin: Ints, cell: Ints) -> None:
+    """Fill `Rows` of part[0]…part[1]; `begin` holds zeros, one more than in the end."""
+    for k in range(place.shape[0]):
+        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
+            begin[r - part[0] + 2] += 1
+    for r in range(2, begin.shape[0]):
+        begin[r] += begin[r - 1]
+    # each row's begin moves to its end, which is where the next one begins
+    for k in range(place.shape[0]):
+        for r in range(max(place[k, 0], part[0]), min(place[k, 0] + place[k, 2], part[1])):
+            cell[begin[r - part[0] + 1]] = k
+            begin[r - part[0] + 1] += 1
 
 
 def cells_type() -> types.NamedTuple:

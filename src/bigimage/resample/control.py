@@ -85,7 +85,7 @@ def period(grid: Grid) -> float:
     return float(round(columns)) if abs(columns - round(columns)) < 1e-3 else columns
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=256)
 def _reach(grid: Grid, lattice: Grid) -> _Reach | None:
     """Where an image lies in a lattice; None when no point of it has a place there."""
     axes = [np.linspace(0.0, n, SAMPLES) for n in grid.shape]

@@ -435,6 +435,19 @@ def window(pixels: Pixels, valid: Bools | None, start: tuple[int, ...]) -> Windo
     return Window(pixels, mask, masked, start[0], start[1])
 
 
+def claim(bounds: tuple[float, float, float, float], found: Window) -> Doubles:
+    """Bounds of the nearest source pixels to be painted, within what has been read: no kernel looks beside it."""
+    height, width = found.pixels.shape[1:]
+    top, bottom, left, right = bounds
+    return np.array(
+        [
+            max(top, found.top), min(bottom, found.top + height),
+            max(left, found.left), min(right, found.left + width),
+        ],
+        dtype=np.float64,
+    )  # fmt: skip
+
+
 def target(pixels: Pixels, valid: Bools, *, top: int, left: int) -> Target:
     """Arrays to paint a block into whose first pixel is row `top` and column `left` of them."""
     if pixels.dtype.kind == "f":

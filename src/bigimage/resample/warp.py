@@ -264,7 +264,7 @@ def warp(
                 cells,
                 rows(cells, part),
                 part,
-                np.array(piece.claim),
+                kernels.claim(piece.claim, window),
                 found.control.period,
                 window,
                 kernels.target(pixels, valid, top=top - box.start[0], left=left - box.start[1]),
