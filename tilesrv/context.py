@@ -28,7 +28,7 @@ OPEN = 256
 WAITING = 512
 """Most requests that wait for a thread; further ones are told to come back."""
 HEAVY_THREADS = 2
-"""Threads for work that takes longer than a tile, so that tiles never wait behind it."""
+"""Threads for work that may take seconds."""
 
 
 @dataclass(eq=False)
@@ -72,6 +72,10 @@ class Gallery:
         served = self._open.get(image)
         return served if served is not None and time.monotonic() - served.checked < FRESH else None
 
+    def has(self, image: str) -> bool:
+        """Whether the image is open, though it may be gone meanwhile."""
+        return image in self._open
+
     def load(self, image: str) -> Served:
         """Open the image, or make sure that it is still the same. Blocking. Raises NotFound."""
         pyramid = self._workspace.image(image)
@@ -99,9 +103,9 @@ class Context:
     settings: Settings
     gallery: Gallery
     tiles: Lane
-    """Renders tiles."""
+    """Renders tiles, and what takes no longer."""
     heavy: Lane
-    """Does everything else that blocks."""
+    """Does what may take seconds, so that tiles never wait behind it."""
     cache: ByteLRU[Any]
     """Finished tiles."""
     metrics: Metrics
@@ -127,8 +131,10 @@ class Context:
     async def image(self, image: str) -> Served:
         """The open image of an id. Raises NotFound."""
         served = self.gallery.peek(image)
+        if served is None and self.gallery.has(image):
+            return self.gallery.load(image)  # one look at one file: quicker than any thread
         if served is None:
-            served = await self.heavy.run(("load", image), lambda: self.gallery.load(image))
+            served = await self.tiles.run(("load", image), lambda: self.gallery.load(image))
         return served
 
     def close(self) -> None:

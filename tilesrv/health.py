@@ -3,6 +3,7 @@
 import os
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -34,7 +35,7 @@ def _check(context: Context) -> None:
 async def health(request: Request) -> Response:
     """Whether the server is alive and can read its workspace. A 503 says that it cannot."""
     context = context_of(request)
-    await context.heavy.run(("health",), lambda: _check(context))
+    await run_in_threadpool(_check, context)
     waiting = context.tiles.backlog + context.heavy.backlog
     body = {"status": "ready", "warm": context.warming.is_done, "waiting": waiting}
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
@@ -43,7 +44,7 @@ async def health(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Counters and timings for Prometheus."""
     context = context_of(request)
-    page = await context.heavy.run(("metrics",), context.metrics.page)
+    page = await run_in_threadpool(context.metrics.page)
     return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
 

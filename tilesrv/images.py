@@ -64,7 +64,7 @@ async def list_images(request: Request) -> Response:
     """Images of the workspace by id, a page at a time; a `Link` header leads to the next page."""
     context = context_of(request)
     page = PAGE.query(request.scope["query_string"])
-    total, records = await context.heavy.run(("images", page), lambda: _page(context, page))
+    total, records = await run_in_threadpool(_page, context, page)
     headers = {**NO_CACHE, "X-Total-Count": str(total)}
     after = page.offset + page.limit
     if after < total:
@@ -76,7 +76,7 @@ async def read_image(request: Request) -> Response:
     """Everything known about an image but its pixels."""
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
-    record = await context.heavy.run(("record", image), lambda: context.workspace.record(image))
+    record = await run_in_threadpool(context.workspace.record, image)
     return JSONResponse(public(record, str(request.base_url)), headers=NO_CACHE)
 
 

@@ -1,4 +1,7 @@
-"""Lanes: where the server leaves its event loop to work. One thread-pool call, made once for all who ask the same."""
+"""Lanes: where the server leaves its event loop to compute. Made once for all who ask the same.
+
+Short waits for a disk (documents, records, pieces of files) take starlette's `run_in_threadpool` instead.
+"""
 
 import asyncio
 from collections.abc import Callable, Hashable
