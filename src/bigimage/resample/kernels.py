@@ -33,8 +33,11 @@ LOBES: Final = 3
 PHASES: Final = 1024
 """Places between two pixels at which Lanczos weights are tabulated; between those they are interpolated."""
 DTYPES: Final = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
+"""Types that can be resampled."""
+CARRIERS: Final = ("uint8", "int8", "uint16", "int16", "float32", "float64")
+"""Types that the loops are compiled for; the others travel in one of these, see `carrier`."""
 SINGLE: Final = frozenset({"uint8", "int8", "uint16", "int16"})
-"""Types interpolated in float32, which is exact enough to round; the others take float64."""
+"""Types blended in float32, which is exact enough to round; the others take float64."""
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -313,14 +316,14 @@ def _store(
             for c in range(columns):
                 if span.shown[begin + c]:
                     out[left + c] = span.values[begin + c]
-        elif everywhere and span.values.itemsize == 4:
-            # types blended in float32 fit in 32 bits, and that way is a vector instruction
+        elif everywhere:
+            # these types fit in 32 bits, and that way is a vector instruction
             for c in range(columns):
                 out[left + c] = np.int32(min(max(np.floor(span.values[begin + c] + half), low), high))
         else:
             for c in range(columns):
                 if span.shown[begin + c]:
-                    out[left + c] = min(max(np.floor(span.values[begin + c] + half), low), high)
+                    out[left + c] = np.int32(min(max(np.floor(span.values[begin + c] + half), low), high))
 
 
 @njit(**JIT)
@@ -425,12 +428,48 @@ def _trace(cells: Cells, rows: Rows, period: float, span: Span, out: Doubles) ->
             out[r, c, 1] = span.x[c]
 
 
+def carrier(dtype: "np.dtype[Any]", method: int) -> "np.dtype[Any]":
+    """Type that pixels travel through the loops in.
+
+    Integers of 32 and 64 bits are blended as float64, exact to 53 bits. Copied they travel as the float of their
+    size, which is only moved, bit for bit.
+    """
+    if dtype.kind == "f" or (dtype.itemsize <= 2 and method != NEAREST):
+        return dtype
+    if method != NEAREST:
+        return np.dtype(np.float64)
+    return np.dtype({1: "uint8", 2: "uint16", 4: "float32", 8: "float64"}[dtype.itemsize])
+
+
+def load(pixels: Pixels, method: int) -> Pixels:
+    """Pixels as they travel: contiguous, in this machine's byte order, in their `carrier`."""
+    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    by = carrier(pixels.dtype, method)
+    return pixels.view(by) if method == NEAREST else pixels.astype(by, copy=False)
+
+
+def unload(pixels: Pixels, dtype: "np.dtype[Any]", method: int) -> Pixels:
+    """Travelled pixels in their own type; integers that were blended as floats are rounded half up and clipped."""
+    if method == NEAREST or pixels.dtype == dtype:
+        return pixels.view(dtype)
+    low, high = _limits(dtype)
+    return np.clip(np.floor(pixels + 0.5), low, high).astype(dtype)
+
+
+def _limits(dtype: "np.dtype[Any]") -> tuple[float, float]:
+    """Lowest and highest float64 that an integer type holds."""
+    info = np.iinfo(dtype)
+    high = np.float64(info.max)
+    # the nearest float64 of the largest 64-bit integers is one too large
+    return float(info.min), float(high if int(high) <= info.max else np.nextafter(high, 0))
+
+
 def window(pixels: Pixels, valid: Bools | None, start: tuple[int, ...]) -> Window:
-    """Window that begins at level index `start`, from pixels (c, h, w) and validity (h, w)."""
-    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("=")).view()
+    """Window that begins at level index `start`, from loaded pixels (c, h, w) and validity (h, w)."""
     masked = valid is not None and not valid.all()
     mask = np.ascontiguousarray(valid).view() if masked else np.ones((1, 1), np.bool_)
     # read-only is another type to numba: always that one, whatever the reader gave
+    pixels = pixels.view()
     pixels.flags.writeable = mask.flags.writeable = False
     return Window(pixels, mask, masked, start[0], start[1])
 
@@ -450,17 +489,12 @@ def claim(bounds: tuple[float, float, float, float], found: Window) -> Doubles:
 
 def target(pixels: Pixels, valid: Bools, *, top: int, left: int) -> Target:
     """Arrays to paint a block into whose first pixel is row `top` and column `left` of them."""
-    if pixels.dtype.kind == "f":
-        return Target(pixels, valid, top, left, np.zeros(2), False)
-    info = np.iinfo(pixels.dtype)
-    high = np.float64(info.max)
-    # the nearest float64 of the largest 64-bit integers is one too large to be cast back
-    high = high if int(high) <= info.max else np.nextafter(high, 0)
-    return Target(pixels, valid, top, left, np.array([info.min, high], dtype=np.float64), True)
+    integral = pixels.dtype.kind != "f"
+    return Target(pixels, valid, top, left, np.array(_limits(pixels.dtype) if integral else (0.0, 0.0)), integral)
 
 
 def span(dtype: str, method: int, extent: Doubles) -> Span:
-    """Room to work for pixels of one type and cells of these extents."""
+    """Room to work for pixels in one carrier and cells of these extents."""
     work = np.float32 if dtype in SINGLE else np.float64
     reach = np.full(2, 2 * LOBES, np.int64)
     if method == AVERAGE:
@@ -504,9 +538,9 @@ def _span_type(work: str) -> types.NamedTuple:
     )
 
 
-@lru_cache(maxsize=len(DTYPES))
+@lru_cache(maxsize=len(CARRIERS))
 def paint(dtype: str) -> Callable[..., None]:
-    """Compiled `_paint` for one type of pixels; compiled at the first call, then read from numba's cache."""
+    """Compiled `_paint` for one carrier; compiled at the first call, then read from numba's cache."""
     double, index, mask = array_type("float64", 1), array_type("int64", 1), array_type("bool", 2, readonly=True)
     number, whole, flag = types.float64, types.int64, types.boolean
     window = types.NamedTuple((array_type(dtype, 3, readonly=True), mask, flag, whole, whole), Window)

@@ -252,10 +252,11 @@ def warp(
     """
     code, kind = METHODS.index(check_method(method)), check_dtype(dtype)
     plans = plan(source_grids, lattice, box, method, limit=limit)
-    pixels, valid = np.zeros((bands, *box.shape), kind), np.zeros(box.shape, np.bool_)
-    paint = kernels.paint(kind.name)
+    by = kernels.carrier(kind, code)
+    pixels, valid = np.zeros((bands, *box.shape), by), np.zeros(box.shape, np.bool_)
+    paint = kernels.paint(by.name)
     for near in _neighbours(plans):
-        for found, piece, window in _windows(read, source_grids, near, bands=bands, dtype=kind):
+        for found, piece, window in _windows(read, source_grids, near, bands=bands, dtype=kind, code=code):
             top, left = (b * BLOCK for b in found.block)
             part = _ends(found.part.shift((-top, -left)))
             cells = found.control.cells
@@ -268,10 +269,10 @@ def warp(
                 found.control.period,
                 window,
                 kernels.target(pixels, valid, top=top - box.start[0], left=left - box.start[1]),
-                kernels.span(kind.name, code, cells.extent),
+                kernels.span(by.name, code, cells.extent),
                 kernels.lanczos(),
             )
-    return Patch(pixels, lattice.crop(box), valid)
+    return Patch(kernels.unload(pixels, kind, code), lattice.crop(box), valid)
 
 
 def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -293,7 +294,7 @@ def _neighbours(plans: list[BlockPlan]) -> Iterator[list[BlockPlan]]:
 
 
 def _windows(
-    read: Read, grids: Sequence[Grid], plans: list[BlockPlan], *, bands: int, dtype: np.dtype[Any]
+    read: Read, grids: Sequence[Grid], plans: list[BlockPlan], *, bands: int, dtype: np.dtype[Any], code: int
 ) -> Iterator[tuple[BlockPlan, Piece, kernels.Window]]:
     """Pieces of plans of one level with the pixels they need; read at once where windows overlap enough."""
     grid, level = grids[plans[0].control.level], plans[0].control.level
@@ -301,16 +302,16 @@ def _windows(
     starts, stops = zip(*((p.window.start, p.window.stop) for _, p in pieces), strict=True)
     union = IndexBox(tuple(map(min, *starts, starts[0])), tuple(map(max, *stops, stops[0])))
     if union.size <= SHARING * sum(p.window.size for _, p in pieces):
-        window = _read_window(read, level, grid, union, bands=bands, dtype=dtype)
+        window = _read_window(read, level, grid, union, bands=bands, dtype=dtype, code=code)
         for found, piece in pieces:
             yield found, piece, window
         return
     for found, piece in pieces:
-        yield found, piece, _read_window(read, level, grid, piece.window, bands=bands, dtype=dtype)
+        yield found, piece, _read_window(read, level, grid, piece.window, bands=bands, dtype=dtype, code=code)
 
 
 def _read_window(
-    read: Read, level: int, grid: Grid, window: IndexBox, *, bands: int, dtype: np.dtype[Any]
+    read: Read, level: int, grid: Grid, window: IndexBox, *, bands: int, dtype: np.dtype[Any], code: int
 ) -> kernels.Window:
     """Read a window; columns beyond the ends of an image that goes around the globe come from its other side."""
     width = grid.shape[1]
@@ -323,10 +324,10 @@ def _read_window(
         parts.append(_check_patch(read(level, box), (bands, *box.shape), dtype))
         at = stop
     if len(parts) == 1:
-        return kernels.window(parts[0].array, parts[0].valid, window.start)
+        return kernels.window(kernels.load(parts[0].array, code), parts[0].valid, window.start)
     pixels = np.concatenate([p.array for p in parts], axis=2)
     valid = [np.ones(p.grid.shape, np.bool_) if p.valid is None else p.valid for p in parts]
-    return kernels.window(pixels, np.concatenate(valid, axis=1), window.start)
+    return kernels.window(kernels.load(pixels, code), np.concatenate(valid, axis=1), window.start)
 
 
 def _check_patch(patch: Patch, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Patch:
@@ -369,5 +370,6 @@ def warm(dtypes: Sequence[str] = ("uint8", "uint16")) -> None:
     """Compile what warps pixels of these types, or load it from numba's cache, before somebody waits for it."""
     for door in (judge, bound, sort):
         door()
-    for dtype in dtypes:
-        kernels.paint(check_dtype(dtype).name)
+    for dtype in map(check_dtype, dtypes):
+        for code in (kernels.NEAREST, kernels.BILINEAR):
+            kernels.paint(kernels.carrier(dtype, code).name)

@@ -180,10 +180,36 @@ def test_lanczos_weights_follow_the_windowed_sinc() -> None:
     np.testing.assert_allclose(table, table[::-1, ::-1], atol=1e-15)
 
 
-def test_a_window_is_read_only_contiguous_and_masked_only_where_something_is_missing() -> None:
-    array = np.asfortranarray(noise("uint16").astype(">u2"))
+@pytest.mark.parametrize("dtype", kernels.DTYPES)
+def test_pixels_travel_in_a_compiled_type_and_arrive_as_they_left(dtype: str) -> None:
+    kind = np.dtype(dtype)
+    array = noise(dtype).astype(kind.newbyteorder(">")).transpose(0, 2, 1)
+    for method in range(len(METHODS)):
+        loaded = kernels.load(array, method)
+        assert loaded.dtype == kernels.carrier(kind, method)
+        assert loaded.dtype.name in kernels.CARRIERS
+        assert loaded.flags.c_contiguous
+        back = kernels.unload(loaded, kind, method)
+        assert back.dtype == kind
+        if method == kernels.NEAREST or kind.itemsize < 8:
+            np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_wide_integers_are_copied_bit_for_bit(dtype: str) -> None:
+    kind = np.dtype(dtype)
+    # as floats these are infinities, quiet and signalling NaN
+    bits = [0x7F800000, 0x7FC00001, 0x7F800001, 0xFFFFFFFF, 0xFF800001, 1]
+    if kind.itemsize == 8:
+        bits = [0x7FF0000000000000, 0x7FF8000000000001, 0x7FF0000000000001, 2**64 - 1, 0xFFF0000000000001, 1]
+    array = np.array(bits, f"uint{8 * kind.itemsize}").view(kind).reshape(1, 2, 3)
+    out = resample_to(source(array), Grid.pixels((2, 3), "test"), method="nearest")
+    np.testing.assert_array_equal(out.array, array)
+
+
+def test_a_window_is_read_only_and_masked_only_where_something_is_missing() -> None:
+    array = noise("uint16")
     window = kernels.window(array, np.ones((60, 70), np.bool_), (3, 4))
-    assert window.pixels.flags.c_contiguous
     assert not window.pixels.flags.writeable
     assert array.flags.writeable
     assert not window.masked
@@ -191,3 +217,9 @@ def test_a_window_is_read_only_contiguous_and_masked_only_where_something_is_mis
     hole = np.ones((60, 70), np.bool_)
     hole[0, 0] = False
     assert kernels.window(array, hole, (0, 0)).masked
+
+
+def test_no_claim_reaches_beside_what_was_read() -> None:
+    window = kernels.window(noise("uint8"), None, (100, -5))
+    assert kernels.claim((0.0, 500.0, 0.0, 30.0), window).tolist() == [100, 160, 0, 30]
+    assert kernels.claim((120.0, 130.5, 7.0, 300.0), window).tolist() == [120, 130.5, 7, 65]
