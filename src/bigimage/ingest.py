@@ -32,7 +32,7 @@ from bigimage.sources import SOURCES, module_for
 from bigimage.sources.banded import Banded
 from bigimage.sources.door import OpenOptions, Source
 
-HASH_BLOCK = 4 << 20
+HASH_BLOCK = 1 << 20
 Progress = Callable[[int, int], None]
 """Called with (pixels done, pixels in all), from any thread; raising `Cancelled` stops the ingest."""
 
@@ -201,12 +201,13 @@ def _sweep(root: Path) -> None:
 def _checksum(paths: Sequence[Path], stop: threading.Event) -> str | None:
     """SHA-256 over the contents of the files, one after the other; None when stopped."""
     digest = hashlib.sha256()
+    block = memoryview(bytearray(HASH_BLOCK))
     for path in paths:
         with path.open("rb", buffering=0) as file:
-            while block := file.read(HASH_BLOCK):
+            while length := file.readinto(block):
                 if stop.is_set():
                     return None
-                digest.update(block)
+                digest.update(block[:length])
     return digest.hexdigest()
 
 
