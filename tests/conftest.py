@@ -2,10 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 CI = os.environ.get("CI") == "true"
@@ -56,6 +59,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real files of {os.path.relpath(SHARED_DATA, ROOT)} are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server with PostGIS of the tests' own; skipped where none is installed, except in CI."""
+    if not postgres.has_postgis():
+        if CI:
+            pytest.fail("PostgreSQL with PostGIS is not installed, and CI runs every database test", pytrace=False)
+        pytest.skip("PostGIS is not installed (Debian package postgresql-15-postgis-3)")
+    with postgres.server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ class Relation:
     to: UUID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Annotation:
     """One labelled shape on one image.
 

@@ -6,6 +6,8 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from bigimage.geometry.box import IndexBox
+from bigimage.geometry.grid import Grid
 from bigimage.model.mask import Mask
 from bigimage.model.shape import (
     Box,
@@ -59,7 +61,8 @@ def outline(shape: Shape) -> BaseGeometry | None:
         case PlanarContours():
             return _nested(shape.rings)
         case Mask():
-            return _mask(shape)
+            box = shape.box
+            return None if box is None else box_outline(shape.grid, box)
         case Tag():
             return None
     assert_never(shape)
@@ -88,13 +91,10 @@ def _ellipse(center: "NDArray[np.float64]", axes: "NDArray[np.float64]") -> Base
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
-def _mask(mask: Mask) -> BaseGeometry | None:
-    """Border of the box of a mask's bits, in the world."""
-    box = mask.box
-    if box is None:
-        return None
-    corners = mask.grid.crop(box).corners()
-    return shapely.Polygon(corners[[0, 1, 3, 2]]) if mask.grid.ndim == 2 else _faces(corners)
+def box_outline(grid: Grid, box: IndexBox) -> BaseGeometry:
+    """Border in the world of a box of a grid's indexes: a quadrilateral, or the six faces of a block."""
+    corners = grid.crop(box).corners()
+    return shapely.Polygon(corners[[0, 1, 3, 2]]) if grid.ndim == 2 else _faces(corners)
 
 
 def ring_plane(ring: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], float]":

@@ -68,6 +68,8 @@ class Where:
     """Last stored at or after this moment."""
     until: datetime | None = None
     """Last stored before this moment."""
+    min_size: float | None = None
+    """Boxes at least this long along some axis."""
     slab: Slab | None = None
     """Touching this plane of a volume."""
 

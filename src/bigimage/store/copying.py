@@ -1,0 +1,79 @@
+"""Rows in the form that PostgreSQL's binary COPY takes, put together column by column."""
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigimage.store.runs import Blobs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+TRAILER = struct.pack(">h", -1)
+_NULL = struct.pack(">i", -1)
+
+
+def fixed(values: "NDArray[Any]", missing: "NDArray[np.bool_] | None" = None) -> "Fixed | Nulls | list[bytes]":
+    """A column of numbers or of UUIDs (`V16`): fields of one size, or single fields where some are null."""
+    data = values if values.dtype.kind == "V" else values.astype(values.dtype.newbyteorder(">"))
+    if missing is None or not missing.any():
+        return Fixed(data)
+    if missing.all():
+        return Nulls()
+    head = struct.pack(">i", data.dtype.itemsize)
+    raw, size = data.tobytes(), data.dtype.itemsize
+    return [_NULL if gone else head + raw[k * size : (k + 1) * size] for k, gone in enumerate(missing.tolist())]
+
+
+class Fixed:
+    """A column whose fields all have one size."""
+
+    def __init__(self, data: "NDArray[Any]") -> None:
+        self.data = data
+
+
+class Nulls:
+    """A column that is null throughout."""
+
+
+def blobs(column: Blobs) -> "Nulls | list[bytes]":
+    """A column of bytes or texts."""
+    if column.missing.all():
+        return Nulls()
+    return [_NULL if v is None else struct.pack(">i", len(v)) + v for v in column.tolist()]
+
+
+def rows(columns: Sequence["Fixed | Nulls | list[bytes]"], count: int) -> bytes:
+    """All rows, between header and trailer; neighbouring columns of one size are laid out by numpy at once."""
+    pieces: list[list[bytes]] = []
+    pending: list[tuple[str, str, Any]] = [("fields", ">i2", len(columns))]
+    for k, column in enumerate(columns):
+        if isinstance(column, list):
+            pieces.append(_pieces(pending, count))
+            pieces.append(column)
+            pending = []
+        elif isinstance(column, Fixed):
+            pending.append((f"size{k}", ">i4", column.data.dtype.itemsize))
+            pending.append((f"value{k}", column.data.dtype.str, column.data))
+        else:
+            pending.append((f"size{k}", ">i4", -1))
+    pieces.append(_pieces(pending, count))
+    used = [p for p in pieces if p]
+    flat: list[bytes] = [b""] * (len(used) * count)
+    for k, part in enumerate(used):
+        flat[k :: len(used)] = part
+    return HEADER + b"".join(flat) + TRAILER
+
+
+def _pieces(fields: Sequence[tuple[str, str, Any]], count: int) -> list[bytes]:
+    """The bytes of some neighbouring fields of each row; nothing for no fields."""
+    if not fields:
+        return []
+    table = np.zeros(count, dtype=[(name, kind) for name, kind, _ in fields])
+    for name, _, value in fields:
+        table[name] = value
+    raw, size = table.tobytes(), table.dtype.itemsize
+    return [raw[k : k + size] for k in range(0, size * count, size)]

@@ -1,0 +1,165 @@
+"""The door to annotations: what every database does alike. Held by tests/contracts/test_store.py."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from bigimage.geometry.box import IndexBox, WorldBox
+from bigimage.model.annotation import Annotation
+from bigimage.model.change import Applied, Change, Logged, Once, Revision
+from bigimage.model.labels import Schema
+from bigimage.model.where import Where
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Moment = int | datetime
+"""A revision's number, or a time: the state that was visible then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Annotations of a window as columns, for tiles and tables: no objects are made but the geometries."""
+
+    ids: list[UUID]
+    versions: "NDArray[np.int32]"
+    labels: "NDArray[np.int32]"
+    """Places in `names`."""
+    names: tuple[str, ...]
+    shapes: "NDArray[np.int16]"
+    """Codes of the kinds of shapes; see `bigimage.store.rows.SHAPE_NAMES`."""
+    geometries: "NDArray[np.object_]"
+    """Plain outlines as shapely geometries, of contours their rings as lines; None for tags."""
+    scores: "NDArray[np.float64]"
+    """NaN where there is none."""
+    rest: list[str | None]
+    """JSON with `attributes`, `instance`, `relations` and `schema`, as far as there are any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many small annotations of a label lie in one square of a window."""
+
+    minimum: tuple[float, ...]
+    """Corner of the square (in a volume, cube)."""
+    size: float
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What became of one annotation between two moments."""
+
+    id: UUID
+    before: Annotation | None
+    """None when it did not exist yet, or was removed."""
+    after: Annotation | None
+    version: int
+    """Its version now, a removal included."""
+
+
+class AnnotationStore(Protocol):
+    """Annotations, their history and the label schema. Thread-safe; one per process and database."""
+
+    def apply(
+        self,
+        image: str,
+        changes: Iterable[Change],
+        *,
+        author: str,
+        once: Once | None = None,
+        skip_conflicts: bool = False,
+    ) -> Applied:
+        """Store changes of one image in one transaction, which becomes one revision.
+
+        With `skip_conflicts` changes that clash are left out and reported; without, nothing is stored and Conflict is
+        raised, whose `clashes` hold both versions. The first change to an image fixes its frame. Raises Conflict,
+        FrameMismatch, InputError, NotFound, BackendError.
+        """
+        ...
+
+    def load(self, image: str, annotations: Iterable[Annotation], *, author: str) -> Revision | None:
+        """Store many new annotations as one revision, fast; memory does not grow with their number.
+
+        The iterable is read before anything is locked. Returns None when it is empty. Raises Conflict when an id is
+        taken, and then nothing is stored; FrameMismatch, InputError, BackendError.
+        """
+        ...
+
+    def query(
+        self,
+        image: str,
+        box: WorldBox | None = None,
+        *,
+        where: Where | None = None,
+        at: Moment | None = None,
+        limit: int | None = None,
+        after: UUID | None = None,
+    ) -> Iterator[Annotation]:
+        """Annotations whose boxes touch a box, all when there is none; none for an image without annotations.
+
+        Without a box, or with `limit` or `after`, they come in the order in which they were first stored, and `after`
+        goes on behind an annotation. One call sees one state. Tags have no place and touch no box.
+        """
+        ...
+
+    def columns(self, image: str, box: WorldBox, *, where: Where | None = None, limit: int | None = None) -> Columns:
+        """Annotations whose boxes touch a box, as columns, in no particular order."""
+        ...
+
+    def counts(self, image: str, box: WorldBox, *, size: float) -> list[Count]:
+        """Numbers of annotations smaller than `size` per label and square of about that size, by their centres.
+
+        Together with `columns` under `Where(min_size=size)` nothing is left out.
+        """
+        ...
+
+    def get(self, id: UUID, *, version: int | None = None) -> Annotation:
+        """One annotation, as it is or as it was. Raises NotFound when it never was or is removed."""
+        ...
+
+    def read_mask(self, id: UUID, box: IndexBox) -> "NDArray[np.bool_]":
+        """Present bits of a mask annotation within a box of its grid, without reading the rest. Raises NotFound."""
+        ...
+
+    def revision(self, image: str, *, at: Moment | None = None) -> Revision | None:
+        """Latest revision, or the one that was visible at a moment; None before the first."""
+        ...
+
+    def changes(
+        self, image: str, *, since: int = 0, until: int | None = None, limit: int | None = None
+    ) -> Iterator[Logged]:
+        """Log of an image behind a revision, in order, at most `limit` changes."""
+        ...
+
+    def history(self, id: UUID) -> Sequence[Logged]:
+        """Every change of one annotation, the first one first. Raises NotFound."""
+        ...
+
+    def differences(self, image: str, *, since: Moment, box: WorldBox | None = None) -> Iterator[Difference]:
+        """What became of each annotation that changed behind a moment; with a box, of those in it then or now."""
+        ...
+
+    def schema(self, version: int | None = None) -> Schema | None:
+        """Label schema, the latest or that of a version; None when none was ever set. Raises NotFound."""
+        ...
+
+    def set_schema(self, schema: Schema, *, author: str, base: int | None = None) -> Schema:
+        """Store a new version of the label schema. Raises Invalid, and Conflict when the latest is not `base`."""
+        ...
+
+    def images(self) -> dict[str, Revision]:
+        """Images that have annotations or had some, with their latest revisions."""
+        ...
+
+    def compact(self) -> None:
+        """Give space back and refresh what the database knows about its tables; no history is lost."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

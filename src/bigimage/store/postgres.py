@@ -1,0 +1,200 @@
+"""PostgreSQL with PostGIS: many writers at once, one at a time for each image."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import psycopg
+import sqlalchemy as sa
+from psycopg.adapt import Buffer, Loader
+from psycopg.pq import Format
+from sqlalchemy import event
+
+from bigimage.errors import InputError, Unsupported
+from bigimage.store import copying
+from bigimage.store.cells import Range
+from bigimage.store.database import FETCH, Database
+from bigimage.store.rows import Row
+from bigimage.store.runs import Run
+from bigimage.store.sqlite import ADDED
+from bigimage.store.tables import entry_id, metadata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TABLES_LOCK = 0x62696769
+"""Advisory lock held by whoever makes or changes tables."""
+MANY = 10_000
+"""Loads of so many rows are followed by fresh statistics, without which the planner takes the tables for empty."""
+_ENTRY = "id, revision, uuid, version, kind, shape, label, origin, score, t, geometry, rest, bits"
+_ANNOTATION = "id, image, cell, label, head, revision, born, version, shape, alive, t, instance, x0, y0, x1, y1, z0, z1"
+VIEW = """
+CREATE VIEW annotations AS
+SELECT a.id AS row, e.uuid AS id, i.name AS image, l.text AS label, a.version, e.score, a.t, o.text AS origin,
+       w.text AS author, to_timestamp(b.time / 1e6) AS created, to_timestamp(r.time / 1e6) AS modified,
+       e.rest::json AS rest, ST_SetSRID(e.geometry, i.srid) AS geometry
+FROM annotation a JOIN entry e ON e.id = a.head JOIN image i ON i.id = a.image JOIN name l ON l.id = a.label
+JOIN name o ON o.id = e.origin JOIN revision b ON b.image = a.image AND b.number = a.born
+JOIN revision r ON r.image = a.image AND r.number = a.revision JOIN name w ON w.id = b.author
+WHERE a.alive = 1
+"""
+
+
+class _WkbLoader(Loader):
+    """PostGIS sends geometries as EWKB; they are kept as they come."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> bytes:
+        """Bytes of a geometry."""
+        return bytes(data)
+
+
+class PostgresDatabase(Database):
+    """A database of a PostgreSQL server that has PostGIS."""
+
+    errors = (psycopg.Error,)
+    taken = (psycopg.errors.UniqueViolation,)
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if not parsed.drivername.startswith("postgresql"):
+            raise InputError(f"{parsed.render_as_string()} is not the URL of a PostgreSQL database")
+        self.url = parsed.render_as_string(hide_password=True)
+        self.engine = sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_size=8, max_overflow=56, pool_pre_ping=True
+        )
+        self._cursors = count()
+        event.listen(self.engine, "connect", _set_up)
+
+    def start_reading(self, connection: sa.Connection) -> None:
+        """Begin a transaction that sees one state."""
+        connection.execution_options(isolation_level="REPEATABLE READ").begin()
+
+    def start_writing(self, connection: sa.Connection) -> sa.RootTransaction:
+        """Begin a transaction that sees what others have stored when it gets a lock."""
+        return connection.begin()
+
+    @contextmanager
+    def exclusive(self) -> Generator[sa.Connection]:
+        """A transaction during which no other process makes or changes tables."""
+        with self.writing() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TABLES_LOCK})")
+            yield connection
+
+    def lock_image(self, connection: sa.Connection, name: str) -> Sequence[Any] | None:
+        """Row of an image, locked until the transaction ends."""
+        sql = "SELECT id, name, frame, ndim, revision, entries, levels FROM image WHERE name = ? FOR UPDATE"
+        found = self.fetch(connection, sql, (name,))
+        return found[0] if found else None
+
+    def fetch(self, connection: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
+        """All rows of a query."""
+        with _raw(connection).cursor(binary=True) as cursor:
+            return cursor.execute(_query(sql), parameters).fetchall()
+
+    def stream(self, connection: sa.Connection, sql: str, parameters: Sequence[Any]) -> Iterator[list[Sequence[Any]]]:
+        """Rows of a query, `FETCH` at a time, from a cursor of the server."""
+        with _raw(connection).cursor(name=f"stream{next(self._cursors)}", binary=True) as cursor:
+            cursor.execute(_query(sql), parameters)
+            while rows := cursor.fetchmany(FETCH):
+                yield list(rows)
+
+    def window(self, image: int, ranges: Sequence[Range], *, entries: bool = True) -> tuple[str, list[Any]]:
+        """FROM clause that looks up one run of cells after the other; OFFSET 0 keeps the planner to that order."""
+        sql = (
+            "FROM unnest(?::bigint[], ?::bigint[]) r(low, high) CROSS JOIN LATERAL (SELECT * FROM annotation x"
+            " WHERE x.image = ? AND x.cell BETWEEN r.low AND r.high OFFSET 0) a"
+        )
+        if entries:
+            sql += " CROSS JOIN LATERAL (SELECT * FROM entry y WHERE y.id = a.head OFFSET 0) e"
+        return sql, [[low for low, _ in ranges], [high for _, high in ranges], image]
+
+    def to_rows(self, values: Sequence[Sequence[Any]]) -> list[Row]:
+        """Rows as they come."""
+        make = tuple.__new__
+        return [make(Row, v) for v in values]
+
+    def uuid(self, value: Any) -> UUID:
+        """UUID as it comes."""
+        return value
+
+    def uuid_parameter(self, value: UUID) -> UUID:
+        """UUID as it is."""
+        return value
+
+    def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:
+        """COPY a run's entries and annotations."""
+        n = len(run)
+        first = entry_id(image, place)
+        ids = copying.fixed(np.arange(first, first + n, dtype=np.int64))
+        times = copying.fixed(run.times.astype(np.int32), run.times < 0)
+        labels, shapes = copying.fixed(run.labels), copying.fixed(run.shapes)
+        number, one = _all(n, revision, np.int64), _all(n, 1, np.int32)
+        entry = [
+            *(ids, number, copying.fixed(run.uuids), one, _all(n, ADDED, np.int16), shapes, labels),
+            *(copying.fixed(run.origins), copying.fixed(run.scores, np.isnan(run.scores)), times),
+            *(copying.blobs(run.geometries), copying.blobs(run.rests), copying.blobs(run.bits)),
+        ]
+        _copy(connection, f"entry ({_ENTRY})", copying.rows(entry, n))
+        sides = [copying.fixed(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k in range(6)]
+        annotation = [
+            *(ids, _all(n, image, np.int32), copying.fixed(run.cell, run.cell < 0), labels, ids, number, number),
+            *(one, shapes, _all(n, 1, np.int16), times, copying.blobs(run.instances), *sides),
+        ]
+        _copy(connection, f"annotation ({_ANNOTATION})", copying.rows(annotation, n))
+
+    def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:
+        """COPY where annotations are found."""
+        columns = [copying.fixed(uuids), copying.fixed(ids.astype(np.int64))]
+        _copy(connection, "uid (uuid, annotation)", copying.rows(columns, len(ids)))
+        if len(ids) >= MANY:
+            connection.exec_driver_sql("ANALYZE entry, annotation, uid")
+
+    def make_tables(self, connection: sa.Connection) -> None:
+        """Make all tables, and a view of the present state for QGIS and other SQL users."""
+        sql = "SELECT 1 FROM pg_available_extensions WHERE name = 'postgis'"
+        if not self.fetch(connection, sql):
+            raise Unsupported(f"{self.url} has no PostGIS; install it there (Debian package postgresql-15-postgis-3)")
+        connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS postgis")
+        metadata.create_all(connection)
+        connection.exec_driver_sql(VIEW)
+
+    def compact(self) -> None:
+        """Give space back to the tables and refresh statistics."""
+        with self.guarded(), self.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM (ANALYZE)")
+
+
+def _raw(connection: sa.Connection) -> "psycopg.Connection[Any]":
+    """Connection of the driver."""
+    return connection.connection.driver_connection  # pyright: ignore[reportReturnType]
+
+
+def _query(sql: str) -> Any:
+    """SQL with psycopg's mark for parameters; none of ours holds a question mark or percent sign besides."""
+    return sql.replace("?", "%s")
+
+
+def _set_up(raw: "psycopg.Connection[Any]", _: object) -> None:
+    """Set what each connection needs."""
+    # compiling a query takes longer than any of ours runs
+    raw.execute("SET jit = off")
+    found = raw.execute("SELECT to_regtype('geometry')::oid").fetchone()
+    if found is not None and found[0] is not None:
+        raw.adapters.register_loader(int(found[0]), _WkbLoader)
+    raw.commit()
+
+
+def _copy(connection: sa.Connection, target: str, data: bytes) -> None:
+    """COPY rows into a table."""
+    with _raw(connection).cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN (FORMAT BINARY)") as copy:  # pyright: ignore[reportArgumentType]
+        copy.write(data)
+
+
+def _all(n: int, value: int, kind: Any) -> Any:
+    """Column that holds one value throughout."""
+    return copying.fixed(np.full(n, value, dtype=kind))

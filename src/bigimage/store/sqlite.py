@@ -1,0 +1,176 @@
+"""SQLite: one file, readers never wait, one writer at a time."""
+
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from bigimage.store.cells import Range
+from bigimage.store.database import FETCH, Database
+from bigimage.store.rows import Row, uuid_of
+from bigimage.store.runs import Run
+from bigimage.store.tables import entry_id, metadata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BUSY_SECONDS = 60
+"""How long a writer waits for the one before it, such as a large import."""
+CACHE_KIB = 32 * 1024
+ADDED = 1
+_PAD = 8
+"""Windows are asked for in multiples of so many runs of cells, so that few statements are prepared."""
+_IMAGE_COLUMNS = "id, name, frame, ndim, revision, entries, levels"
+
+
+class SqliteDatabase(Database):
+    """A database file. WAL lets readers go on while somebody writes; every commit is on disk before it is answered."""
+
+    errors = (sqlite3.Error,)
+    taken = (sqlite3.IntegrityError,)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = str(path)
+        self.engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)),
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            pool_size=8,
+            max_overflow=56,
+            pool_timeout=BUSY_SECONDS,
+        )
+        event.listen(self.engine, "connect", _set_up)
+        event.listen(self.engine, "begin", _begin)
+
+    def start_reading(self, connection: sa.Connection) -> None:
+        """Begin a transaction that sees one state."""
+        connection.begin()
+
+    def start_writing(self, connection: sa.Connection) -> sa.RootTransaction:
+        """Begin a transaction that may write; wait for the writer before it."""
+        return connection.execution_options(bigimage_begin="BEGIN IMMEDIATE").begin()
+
+    @contextmanager
+    def exclusive(self) -> Generator[sa.Connection]:
+        """A transaction during which nobody else writes."""
+        with self.writing() as connection:
+            yield connection
+
+    def lock_image(self, connection: sa.Connection, name: str) -> Sequence[Any] | None:
+        """Row of an image; the whole file is already ours."""
+        found = self.fetch(connection, f"SELECT {_IMAGE_COLUMNS} FROM image WHERE name = ?", (name,))
+        return found[0] if found else None
+
+    def fetch(self, connection: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
+        """All rows of a query."""
+        return _raw(connection).execute(sql, parameters).fetchall()
+
+    def stream(self, connection: sa.Connection, sql: str, parameters: Sequence[Any]) -> Iterator[list[Sequence[Any]]]:
+        """Rows of a query, `FETCH` at a time."""
+        cursor = _raw(connection).execute(sql, parameters)
+        while rows := cursor.fetchmany(FETCH):
+            yield rows
+
+    def window(self, image: int, ranges: Sequence[Range], *, entries: bool = True) -> tuple[str, list[Any]]:
+        """FROM clause that looks up one run of cells after the other; CROSS JOIN keeps the planner to that order."""
+        padded = [*ranges, *repeat((1, 0), -len(ranges) % _PAD)]
+        values = ",".join(["(?,?)"] * len(padded))
+        sql = (
+            f"FROM (VALUES {values}) r CROSS JOIN annotation a INDEXED BY annotation_cell"
+            " ON a.image = ? AND a.cell BETWEEN r.column1 AND r.column2"
+        )
+        if entries:
+            sql += " CROSS JOIN entry e ON e.id = a.head"
+        return sql, [*(v for pair in padded for v in pair), image]
+
+    def to_rows(self, values: Sequence[Sequence[Any]]) -> list[Row]:
+        """Rows with UUIDs of their bytes."""
+        make = tuple.__new__
+        return [make(Row, (v[0], uuid_of(v[1]), *v[2:])) for v in values]
+
+    def uuid(self, value: Any) -> UUID:
+        """UUID of 16 bytes."""
+        return uuid_of(value)
+
+    def uuid_parameter(self, value: UUID) -> bytes:
+        """16 bytes of a UUID."""
+        return value.bytes
+
+    def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:
+        """Insert a run's entries and annotations."""
+        n = len(run)
+        first = entry_id(image, place)
+        ids = range(first, first + n)
+        labels, times, same = run.labels.tolist(), _nullable(run.times, run.times < 0), [revision] * n
+        raw = _raw(connection)
+        raw.executemany(
+            "INSERT INTO entry (id, revision, uuid, version, kind, shape, label, origin, score, t, geometry, rest,"
+            " bits) VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            zip(
+                *(ids, same, run.uuids.tolist(), repeat(ADDED, n), run.shapes.tolist(), labels, run.origins.tolist()),
+                *(_nullable(run.scores, np.isnan(run.scores)), times, run.geometries.tolist(), run.rests.texts()),
+                run.bits.tolist(),
+                strict=True,
+            ),
+        )
+        boxes = [_nullable(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k in range(6)]
+        raw.executemany(
+            "INSERT INTO annotation (id, image, cell, label, head, revision, born, version, shape, alive, t, instance,"
+            " x0, y0, x1, y1, z0, z1) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)",
+            zip(
+                *(ids, repeat(image, n), _nullable(run.cell, run.cell < 0), labels, ids, same, same),
+                *(run.shapes.tolist(), times, run.instances.texts(), *boxes),
+                strict=True,
+            ),
+        )
+
+    def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:
+        """Insert where annotations are found."""
+        _raw(connection).executemany(
+            "INSERT INTO uid (uuid, annotation) VALUES (?, ?)", zip(uuids.tolist(), ids.tolist(), strict=True)
+        )
+
+    def make_tables(self, connection: sa.Connection) -> None:
+        """Make all tables."""
+        metadata.create_all(connection)
+
+    def compact(self) -> None:
+        """Rewrite the file without gaps, and empty the write-ahead log."""
+        with self.guarded(), self.engine.connect() as connection:
+            raw = _raw(connection)
+            raw.execute("VACUUM")
+            raw.execute("ANALYZE")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _raw(connection: sa.Connection) -> sqlite3.Connection:
+    """Connection of the driver."""
+    return connection.connection.driver_connection  # pyright: ignore[reportReturnType]
+
+
+def _set_up(raw: sqlite3.Connection, _: object) -> None:
+    """Set what SQLite forgets with each connection."""
+    raw.isolation_level = None  # transactions are begun below, and by nobody else
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin a transaction; only those that write take the lock."""
+    connection.exec_driver_sql(connection.get_execution_options().get("bigimage_begin", "BEGIN"))
+
+
+def _nullable(values: "NDArray[Any]", missing: "NDArray[np.bool_]") -> list[Any]:
+    """List with None where values are missing."""
+    out = values.tolist()
+    for k in np.flatnonzero(missing).tolist():
+        out[k] = None
+    return out
