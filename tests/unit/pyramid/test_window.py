@@ -81,3 +81,40 @@ def test_the_level_looked_at_fits_in_memory(bands: int, level: int) -> None:
     shapes = [(bands, 4096 >> k, 4000 >> k) for k in range(8)]
     assert window_level(shapes) == level
     assert level == 7 or np.prod(shapes[level]) <= MAX_VALUES
+
+
+def test_ranges_of_a_volume_are_in_the_modalitys_unit() -> None:
+    array = np.arange(1001, dtype="int16").reshape(1, 7, 11, 13)
+    info = describe(array, axes=("c", "z", "y", "x"))
+    assert windows(array, None, info) == ((20, 980),)
+    scaled = describe(array, axes=("c", "z", "y", "x"), bands=(Band(name="CT", scale=2.0, offset=-1024.0),))
+    assert windows(array, None, scaled) == ((-984, 936),)
+    falling = describe(array, axes=("c", "z", "y", "x"), bands=(Band(name="x", scale=-1.0),))
+    assert windows(array, None, falling) == ((-980, -20),)
+
+
+def test_slices_with_slopes_of_their_own_are_made_alike_first() -> None:
+    slopes = [1.0, 2.0, 4.0, 8.0, 16.0]
+    true = np.linspace(0, 1600, 5 * 10 * 20).reshape(10, 20, 5).transpose(2, 0, 1)
+    stored = np.round((true + 5) / np.reshape(slopes, (5, 1, 1))).astype("int16")[None]
+    value = {"unit": "SUV", "slope": slopes, "intercept": [-5.0] * 5}
+    info = describe(stored, axes=("c", "z", "y", "x"), value=value)
+    ((low, high),) = windows(stored, None, info)
+    assert (low, high) == pytest.approx((32, 1568), abs=10)
+    # a level that merges slices takes their mean slope; missing values do not count
+    merged = stored[:, ::2].copy()
+    merged[0, 0, 0] = -999
+    marked = describe(stored, axes=("c", "z", "y", "x"), value=value, bands=(Band(name="PT", nodata=-999),))
+    ((low, high),) = windows(merged, None, marked)
+    assert 0 <= low < high <= 2400
+
+
+def test_slopes_may_differ_between_times() -> None:
+    stored = np.full((1, 2, 3, 4, 4), 10, dtype="int16")
+    stored[..., 0] = 0
+    info = describe(
+        stored[0],
+        axes=("t", "z", "y", "x"),
+        value={"unit": "BQML", "slope": [[1.0] * 3, [5.0] * 3], "intercept": [[0.0] * 3] * 2},
+    )
+    assert windows(stored, None, info) == ((0, 50),)
