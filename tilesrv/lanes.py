@@ -14,7 +14,7 @@ from starlette.types import Receive
 from tilesrv.errors import Busy, ClientGone
 
 T = TypeVar("T")
-LONG = 0.05
+LONG = 0.25
 """Seconds of waiting after which the server looks whether the client is still there."""
 
 
