@@ -56,6 +56,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "dicomanonymizer": ("sources",),
     "highdicom": ("formats",),
     "SimpleITK": ("sources", "formats"),
+    "imagecodecs": ("sources",),
     "nibabel": ("sources", "formats"),
     "zarr": ("pyramid",),
     "numcodecs": ("pyramid",),

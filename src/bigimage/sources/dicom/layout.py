@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from bigimage.sources.dicom import encaps
+from bigimage.sources.dicom.codecs import DECODER_DEPENDENCIES
 from bigimage.sources.dicom.header import (
     BIG_ENDIAN,
     GE_PRIVATE_BIG_ENDIAN,
@@ -20,7 +20,6 @@ from bigimage.sources.dicom.verdicts import Code, Refusal
 MOST_DECODED = 512 * 1024 * 1024
 """Largest frame in bytes that is decompressed; a few kilobytes of code stream can promise any size."""
 MOST_SIDE = 1 << 31
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 SEGMENTATIONS = {"1.2.840.10008.5.1.4.1.1.66.4": "segmentation", "1.2.840.10008.5.1.4.1.1.66.7": "label map"}
 SURFACE_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.5"
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -111,16 +110,8 @@ def _check_kind(header: FileHeader, *, samples: int, bits: int, photometric: str
     if header.syntax in NATIVE_SYNTAXES or header.syntax == GE_PRIVATE_BIG_ENDIAN:
         return
     name = UID(header.syntax).name if header.syntax else "unknown"
-    try:
-        available = get_decoder(header.syntax).is_available
-    except NotImplementedError:
-        raise Refusal(Code.UNSUPPORTED_SYNTAX, f"is stored as {name} ({header.syntax}), which is not read") from None
-    if not available:
-        raise Refusal(Code.UNSUPPORTED_SYNTAX, f"is stored as {name}, for which no decoder is installed")
-    deep = (header.elements.integer("BitsStored") or bits) > 8
-    if header.syntax == JPEG_EXTENDED and deep and "pylibjpeg" not in get_decoder(header.syntax).available_plugins:
-        reason = "is lossy JPEG of 12 bits, for which a decoder is missing: pip install bigimage[jpeg12]"
-        raise Refusal(Code.UNSUPPORTED_SYNTAX, reason)
+    if header.syntax not in DECODER_DEPENDENCIES:
+        raise Refusal(Code.UNSUPPORTED_SYNTAX, f"is stored as {name} ({header.syntax}), which is not read")
 
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")

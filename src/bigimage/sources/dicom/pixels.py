@@ -9,6 +9,7 @@ from pydicom.pixels import get_decoder
 from bigimage.cache import ByteLRU
 from bigimage.errors import DataError
 from bigimage.geometry.box import IndexBox
+from bigimage.sources.dicom.codecs import PLUGIN
 from bigimage.sources.dicom.elements import PYDICOM_ERRORS
 from bigimage.sources.dicom.encaps import read_fragments
 from bigimage.sources.dicom.header import (
@@ -161,7 +162,10 @@ def decode_frame(layout: Layout, index: int) -> "NDArray[np.generic]":
     try:
         data, syntax = _frame_bytes(layout, index, whole=single)
         with quiet():
-            array, _ = get_decoder(syntax).as_array(data, index=index if single else 0, **options)
+            plugin = "" if layout.is_native else PLUGIN
+            array, _ = get_decoder(syntax).as_array(
+                data, index=index if single else 0, decoding_plugin=plugin, **options
+            )
     except DECODE_ERRORS as error:
         text = " ".join(str(error).split())
         where = f"frame {index + 1} of {layout.path.name}"
