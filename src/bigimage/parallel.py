@@ -124,7 +124,7 @@ def _on_cluster(address: str, function: Callable[[T], R], units: Sequence[T], on
     with client:
         futures = client.map(function, units, pure=False)
         try:
-            for _, result in distributed.as_completed(futures, with_results=True):
+            for _, result in distributed.as_completed(futures, with_results=True, loop=client.loop):
                 on_done(result)
         except KilledWorker as error:
             raise BackendError(f"workers of {address} keep dying over the same unit of work: {error}") from error
