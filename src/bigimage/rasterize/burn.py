@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bigimage.errors import InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox
+from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
 from bigimage.rasterize.builder import Builder, Geometries, MaskBits
 from bigimage.rasterize.flat import Prepared, window_of
@@ -158,8 +159,6 @@ def _checked(values: ArrayLike, count: int, dtype: DTypeLike | None) -> NDArray[
 def warm() -> None:
     """Compile every kernel now, or load it from the cache on disk, so that the first block need not wait."""
     import shapely
-
-    from bigimage.geometry.frame import PixelFrame
 
     square = shapely.box(1, 1, 5, 5)
     shapes = [square, shapely.LineString([(0, 0), (6, 3)]), shapely.Point(2, 2), shapely.Point(4, 4), None]

@@ -72,9 +72,11 @@ def _add(edges: NDArray[np.float64], n: int, a: tuple[float, float], b: tuple[fl
     """Append an edge, lower end first, when it matters in the window; one left of it moves to its left border."""
     (xa, ya), (xb, yb) = a, b
     y0, y1, x0, x1 = window[:4]
-    if ya == yb or max(ya, yb) <= y0 or min(ya, yb) >= y1 or min(xa, xb) >= x1:
+    if max(ya, yb) <= y0 or min(ya, yb) >= y1 or min(xa, xb) >= x1:
         return n
     if max(xa, xb) <= x0:
+        if ya == yb:
+            return n
         xa = xb = float(x0)
     if ya > yb:
         xa, ya, xb, yb = xb, yb, xa, ya
@@ -218,6 +220,12 @@ def _row_segments(
     span, n = np.empty((2 * chosen.size, 2), np.float64), 0
     for e in chosen:
         low, high = max(edges[e, 1], float(row)), min(edges[e, 3], row + 1.0)
+        if edges[e, 1] == edges[e, 3]:
+            segments[n, 0], segments[n, 2] = max(edges[e, 0], x0), max(edges[e, 2], x0)
+            segments[n, 1] = segments[n, 3] = span[n, 0] = span[n, 1] = low
+            part[n] = owner[e]
+            n += 1
+            continue
         xa, xb = x_at(edges[e], low), x_at(edges[e], high)
         if low >= high or min(xa, xb) >= x1:
             continue

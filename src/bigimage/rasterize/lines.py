@@ -140,6 +140,10 @@ def _walk(
     n: int,
 ) -> tuple[NDArray[np.int32], int]:
     """Pixels of the window within `rect` that a leaning edge passes, from left to right."""
+    if edge[0] > rect[3] or edge[2] < rect[2]:
+        return runs, n
+    if max(edge[1], edge[3]) < rect[0] or min(edge[1], edge[3]) > rect[1]:
+        return runs, n
     slope = (edge[3] - edge[1]) / (edge[2] - edge[0])
     x, y, x_end = _clip(edge, slope, rect)
     y0, y1, x0, x1 = max(window[0], rect[0]), min(window[1], rect[1]), max(window[2], rect[2]), min(window[3], rect[3])

@@ -218,7 +218,8 @@ def sweep_row(
     Parameters
     ----------
     segments
-        (n, 4) edges as (x, y, x, y), upper end last (y grows), that pass the row.
+        (n, 4) edges as (x, y, x, y), upper end last (y grows), that pass the row. Level ones bound no area, but belong
+        here: they tell which others are swept together.
     part
         (n,) part of each edge, numbered from 0.
     span
@@ -232,6 +233,8 @@ def sweep_row(
     start, end = np.empty(n, np.float64), np.empty(n, np.float64)
     for i in range(n):
         a, b = x_at(segments[i], span[i, 0]), x_at(segments[i], span[i, 1])
+        if segments[i, 1] == segments[i, 3]:
+            a, b = segments[i, 0], segments[i, 2]
         start[i], end[i] = min(a, b), max(a, b)
     order = np.arange(n)
     _sort_by(order, start, n)
