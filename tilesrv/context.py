@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from bigimage.cache import ByteLRU
+from bigimage.errors import NotFound
 from bigimage.geometry.tiling import NativeTiles
 from bigimage.pyramid.pyramid import Pyramid
 from bigimage.settings import Settings
@@ -78,7 +79,11 @@ class Gallery:
 
     def load(self, image: str) -> Served:
         """Open the image, or make sure that it is still the same. Blocking. Raises NotFound."""
-        pyramid = self._workspace.image(image)
+        try:
+            pyramid = self._workspace.image(image)
+        except NotFound:
+            self.forget(image)
+            raise
         with self._lock:
             served = self._open.get(image)
             if served is None or served.pyramid is not pyramid:

@@ -5,8 +5,10 @@ group, so that cancelling reaches all of it; it dies with this one.
 """
 
 import ctypes
+import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from bigimage.catalogue import IMAGES
+from bigimage.errors import InputError
+from bigimage.model.image import slug
 from tilesrv.jobstore import Job, JobStore, now, take_lock
 
 COMMAND = ("-m", "bigimage")
@@ -44,9 +49,34 @@ def run(store: JobStore, job: str) -> Job:
                 store.write(record)
                 record = _work(store, record)
     finally:
+        if record.upload is not None and record.state != "done":
+            _discard_partial(store, record)
         store.discard_upload(record)
         store.write(record)
     return record
+
+
+def _discard_partial(store: JobStore, record: Job) -> None:
+    """Remove half-made pyramids of an upload: it is gone in a moment, so nobody could go on with them.
+
+    A pyramid that another ingest of the same id is building is locked, and left alone.
+    """
+    named = [a.removeprefix("--name=") for a in record.arguments if a.startswith("--name=")]
+    try:
+        image = named[0] if named else slug(Path(record.source).stem)
+    except InputError:
+        return
+    for folder in (store.workspace / IMAGES).glob(f".{image}*.partial"):
+        if not re.fullmatch(rf"\.{re.escape(image)}(-\d+)?\.partial", folder.name):
+            continue
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _over(record: Job, state: str, message: str) -> Job:

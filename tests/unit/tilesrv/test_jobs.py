@@ -1,5 +1,6 @@
 """Jobs are told by any worker, end when asked, and never hang when their runner dies."""
 
+import fcntl
 import json
 import os
 import signal
@@ -140,6 +141,22 @@ def test_a_cancelled_job_ends_even_when_its_work_ignores_interrupts(
         monkeypatch.setattr(JobStore, "is_cancelled", _later(JobStore.is_cancelled))
         job = runner.run(store, JOB)
     assert (job.state, job.message) == ("cancelled", "cancelled")
+
+
+def test_half_made_pyramids_of_a_failed_upload_are_removed(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = store.workspace / "images"
+    for name in (".x.partial", ".x-2.partial", ".xy.partial", ".x-ray.partial", "x"):
+        (images / name / "0").mkdir(parents=True)
+    (store.uploads / "u").mkdir(parents=True)
+    _work(store, monkeypatch, "raise SystemExit(1)")
+    queued(store, upload=store.uploads / "u")
+    held = os.open(images / ".x-2.partial", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        assert runner.run(store, JOB).state == "failed"
+    finally:
+        os.close(held)
+    assert sorted(path.name for path in images.iterdir()) == [".x-2.partial", ".x-ray.partial", ".xy.partial", "x"]
 
 
 def _later(real: Any) -> Any:

@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from bigimage.geometry.tiling import mercator_lattice
 from bigimage.pyramid.pyramid import Pyramid
 from bigimage.resample.warp import METHODS, warp
 from bigimage.workspace import Workspace
-from tests.unit.tilesrv.conftest import UTM, picture, write_tif
+from tests.unit.tilesrv.conftest import UTM, picture, serving, write_tif
+from tilesrv.app import create_app
 
 
 def raw(client: httpx.Client, path: str) -> np.ndarray:
@@ -301,3 +303,14 @@ def test_labels_take_only_nearest(fresh_server: Any, tmp_path: Path) -> None:
     )
     assert set(np.unique(raw(client, path))) <= {0, 1, 2, 3}
     assert client.get(path + "?resampling=bilinear").status_code == 400
+
+
+def test_finished_tiles_are_kept_within_the_budget(workspace: Workspace) -> None:
+    app = create_app(workspace, replace(workspace.settings, tile_cache=30_000))
+    with serving(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+        for x in range(4):
+            for y in range(3):
+                assert client.get(f"/images/rgb/tiles/native/2/{x}/{y}.jpg").status_code == 200
+        cache = app.state.context.cache
+        assert 0 < cache.weight <= 30_000
+        assert 1 <= len(cache) < 12
