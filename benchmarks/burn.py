@@ -214,10 +214,12 @@ class Contender:
         self.sums: dict[str, int] = {}
 
     def answer(self) -> str:
+        """The next line that it says."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
     def order(self, word: str) -> None:
+        """Have it do one thing, and keep what that took."""
         assert self.process.stdin is not None
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
@@ -229,12 +231,13 @@ class Contender:
             self.runs.append(result)
 
     def close(self) -> None:
+        """End the process."""
         self.process.terminate()
         self.process.wait()
 
 
 def report(contenders: list[Contender]) -> None:
-    """The table: best and worst wall time, CPU, memory, how many times slower than bigimage, and whether pixels agree."""
+    """The table: best and worst wall time, CPU, memory, ratio to bigimage, and whether pixels agree."""
     own = contenders[0]
     base = min(r["prepare"] + r["burn"] for r in own.runs)
     print("| contender | s, best (worst) | of it prepare | CPU s | MB above input | times bigimage | pixels |")
