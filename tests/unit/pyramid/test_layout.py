@@ -1,12 +1,14 @@
 """Layout: chunks and shards of every size and band count, and how the shards of levels hang together."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigimage.geometry.frame import PatientFrame
 from bigimage.geometry.grid import Grid
 from bigimage.geometry.tiling import level_shapes
 from bigimage.model.image import Band, ImageInfo
@@ -14,9 +16,11 @@ from bigimage.pyramid.layout import (
     MAX_BAND_BYTES,
     MAX_CHUNK_BYTES,
     MAX_SHARD_BYTES,
+    VOLUME_COARSEST,
     array_attributes,
     children,
     fill_of,
+    plan_pyramid,
     plan_raster,
 )
 from tests.pyramids import DTYPES, TRANSFORM, UTM
@@ -62,7 +66,7 @@ def test_every_plan_keeps_its_budgets(shape: tuple[int, int, int], dtype: str, b
 @given(shapes, st.sampled_from(["uint8", "float32"]), st.booleans())
 def test_every_shard_has_one_parent(shape: tuple[int, int, int], dtype: str, by_rows: bool) -> None:
     plan = plan_raster(_info((shape[0] % 5 + 1, *shape[1:]), dtype), by_rows=by_rows)
-    for finer, coarser in zip(plan.levels, plan.levels[1:], strict=False):
+    for finer, coarser in pairwise(plan.levels):
         below = [
             child for index in np.ndindex(*coarser.image.shard_grid[1:]) for child in children(index, finer, coarser)
         ]
@@ -136,3 +140,64 @@ def test_bands_that_disagree_share_no_fill() -> None:
 def test_a_valid_array_says_what_it_means() -> None:
     assert array_attributes({"a": 1}, "image") == {"a": 1}
     assert array_attributes({"a": 1}, "valid")["flag_values"] == [0, 1]
+
+
+def _volume(
+    shape: tuple[int, ...], spacing: tuple[float, float, float], dtype: str = "int16", **facts: object
+) -> ImageInfo:
+    z, y, x = spacing
+    grid = Grid(shape[-3:], ((0, 0, x, 0), (0, y, 0, 0), (z, 0, 0, 0)), PatientFrame("1.2"), **facts)  # type: ignore[arg-type]
+    axes = ("t", "c", "z", "y", "x")[-len(shape) :] if len(shape) != 4 else ("t", "z", "y", "x")
+    count = shape[axes.index("c")] if "c" in axes else 1
+    bands = tuple(Band(name=str(i)) for i in range(count))
+    return ImageInfo(id="scan", grid=grid, axes=axes, shape=shape, dtype=dtype, bands=bands)
+
+
+sides = st.tuples(st.integers(1, 900), st.integers(1, 1200), st.integers(1, 1200))
+steps = st.tuples(*[st.floats(0.1, 10)] * 3)
+
+
+@given(sides, steps, st.sampled_from(["uint8", "int16", "float64"]), st.booleans())
+def test_volumes_keep_their_budgets_and_become_small(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], dtype: str, by_rows: bool
+) -> None:
+    plan = plan_pyramid(_volume(shape, spacing, dtype), by_rows=by_rows)
+    item = np.dtype(dtype).itemsize
+    grid = plan.info.grid
+    for level in plan.levels:
+        grid = grid.coarsen(level.factors)
+        assert level.grid == grid
+        assert level.image.shape == grid.shape
+        assert level.image.chunk_nbytes <= max(MAX_CHUNK_BYTES, 64**3 * item)
+        assert math.prod(level.image.shards) * item <= max(MAX_SHARD_BYTES, math.prod(level.image.chunks) * item)
+        assert set(level.factors) <= {1, 2}
+    assert all(2 in level.factors for level in plan.levels[1:])
+    assert plan.levels[0].factors == (1, 1, 1)
+    assert max(plan.levels[-1].grid.shape) <= VOLUME_COARSEST
+    for finer, coarser in pairwise(plan.levels):
+        below = [c for index in np.ndindex(*coarser.image.shard_grid) for c in children(index, finer, coarser)]
+        assert sorted(below) == sorted(map(tuple, np.ndindex(*finer.image.shard_grid)))
+
+
+def test_the_finest_axes_are_halved_first() -> None:
+    plan = plan_pyramid(_volume((60, 512, 512), (5.0, 0.7, 0.7)))
+    factors = [level.factors for level in plan.levels]
+    assert factors[:3] == [(1, 1, 1), (1, 2, 2), (1, 2, 2)]
+    even = plan_pyramid(_volume((300, 300, 300), (1.0, 1.0, 1.0)))
+    assert [level.factors for level in even.levels[1:]] == [(2, 2, 2)] * (len(even.levels) - 1)
+
+
+def test_unevenly_spaced_slices_are_never_merged() -> None:
+    slices = tuple((0.0, 0.0, float(z * z)) for z in range(200))
+    plan = plan_pyramid(_volume((200, 300, 300), (1.0, 1.0, 1.0), slices=slices))
+    assert all(level.grid.shape[0] == 200 for level in plan.levels)
+    assert len(plan.levels) > 1
+
+
+def test_times_and_bands_of_a_volume() -> None:
+    plan = plan_pyramid(_volume((4, 3, 20, 100, 100), (1.0, 1.0, 1.0)))
+    spec = plan.levels[0].image
+    assert spec.dims == ("t", "c", "z", "y", "x")
+    assert (spec.shards[0], spec.chunks[0]) == (1, 1)
+    assert spec.shards[1] == 3
+    assert plan.lead == 2
