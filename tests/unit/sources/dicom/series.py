@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from bigimage.errors import DataError as DataError
 from bigimage.sources.dicom import open as open_dicom
@@ -61,6 +62,21 @@ def put_pixels(ds: Dataset, array: np.ndarray) -> None:
     data = array.astype(array.dtype.newbyteorder("<")).tobytes()
     ds.PixelData = data + b"\0" * (len(data) % 2)
     ds["PixelData"].VR = "OW" if array.dtype.itemsize > 1 else "OB"
+
+
+def compress(ds: Dataset, syntax: str, encode: Callable[..., bytes], **options: Any) -> None:
+    """Replace the pixels of a single-frame data set by a code stream of imagecodecs."""
+    shape = (ds.Rows, ds.Columns) if ds.SamplesPerPixel == 1 else (ds.Rows, ds.Columns, 3)
+    dtype = np.dtype(f"<{'i' if ds.PixelRepresentation and ds.SamplesPerPixel == 1 else 'u'}{ds.BitsAllocated // 8}")
+    array = np.frombuffer(ds.PixelData, dtype, count=int(np.prod(shape))).reshape(shape)
+    ds.PixelData = encapsulate([encode(array, **options)])
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = syntax
+
+
+def run_lengths(ds: Dataset) -> None:
+    """Compress by run lengths."""
+    ds.compress(RLELossless, encoding_plugin="pydicom")
 
 
 def ct(count: int, *, edit: Edit | None = None, series: str = SERIES) -> list[Dataset]:

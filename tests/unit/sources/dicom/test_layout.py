@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2KLossless, JPEG2000Lossless, JPEGExtended12Bit, RLELossless
+from pydicom.uid import HTJ2KLossless, JPEG2000Lossless
 
 from bigimage.sources.dicom import layout as layouts
 from bigimage.sources.dicom.headers import scan
 from bigimage.sources.dicom.layout import read_layout, table_entries
 from bigimage.sources.dicom.verdicts import Code, Refusal
-from tests.unit.sources.dicom.series import pixels, put_pixels, save, slice_of_ct
+from tests.unit.sources.dicom.series import pixels, put_pixels, run_lengths, save, slice_of_ct
 
 
 def layout_of(ds: Dataset, folder: Path) -> tuple[layouts.Layout, list[tuple[Code, str]]]:
@@ -124,29 +124,11 @@ def test_a_few_bytes_may_not_promise_a_huge_picture(tmp_path: Path) -> None:
 
 def test_compressed_frames_are_checked_one_by_one(tmp_path: Path) -> None:
     ds = slice_of_ct(0)
-    ds.compress(RLELossless)
+    run_lengths(ds)
     assert layout_of(ds, tmp_path)[0].fragments is not None
     ds.Rows = 7
     ds.BitsAllocated = 8
     assert refused(ds, tmp_path).code is Code.DAMAGED
-
-
-@pytest.mark.parametrize("plugins", [("gdcm", "pillow"), ("gdcm", "pylibjpeg")])
-def test_lossy_jpeg_of_12_bits_needs_its_own_decoder(
-    shared_data: Path, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]
-) -> None:
-    class Decoder:
-        is_available = True
-        available_plugins = plugins
-
-    monkeypatch.setattr(layouts, "get_decoder", lambda syntax: Decoder())
-    (header,) = scan([shared_data / "dicom" / "pydicom_misc" / "in" / "JPGExtended.dcm"]).headers
-    assert header.syntax == JPEGExtended12Bit
-    if "pylibjpeg" in plugins:
-        assert read_layout(header)[0].frames == 1
-        return
-    with pytest.raises(Refusal, match="jpeg12"):
-        read_layout(header)
 
 
 @pytest.mark.parametrize(
