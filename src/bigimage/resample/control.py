@@ -90,7 +90,7 @@ def _reach(grid: Grid, lattice: Grid) -> _Reach | None:
     """Where an image lies in a lattice; None when no point of it has a place there."""
     axes = [np.linspace(0.0, n, SAMPLES) for n in grid.shape]
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         places = lattice.to_index(transform_points(grid.to_world(index), grid.frame, lattice.frame))
     finite = places[np.isfinite(places).all(axis=-1)]
     if not len(finite):
