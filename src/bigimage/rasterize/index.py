@@ -61,10 +61,7 @@ def _find(keys: NDArray[np.int64], key: int, low: int, high: int) -> int:
 
 @kernel
 def query(
-    keys: NDArray[np.int64],
-    box: NDArray[np.int64],
-    window: tuple[int, int, int, int],
-    found: NDArray[np.int64],
+    keys: NDArray[np.int64], box: NDArray[np.int64], window: tuple[int, int, int, int], found: NDArray[np.int64]
 ) -> tuple[int, NDArray[np.int64]]:
     """Parts (positions in `keys`) whose box meets the window: their number, and the array that holds them."""
     y0, y1, x0, x1 = window
@@ -73,7 +70,8 @@ def query(
         level = keys[at] >> 2 * BITS
         stop = _find(keys, (level + 1) << 2 * BITS, at, keys.size)
         first_column, last_column = max((x0 >> level) - 1, 0), (x1 - 1) >> level
-        for row in range(max((y0 >> level) - 1, 0), ((y1 - 1) >> level) + 1):
+        row, last_row = max((y0 >> level) - 1, 0), (y1 - 1) >> level
+        while row <= last_row and at < stop:
             base = (level << 2 * BITS) | (row << BITS)
             begin = _find(keys, base | first_column, at, stop)
             end = at = _find(keys, (base | last_column) + 1, begin, stop)
@@ -86,5 +84,8 @@ def query(
                 if box[p, 0] < y1 and box[p, 1] > y0 and box[p, 2] < x1 and box[p, 3] > x0:
                     found[n] = p
                     n += 1
+            row += 1
+            if at < stop:  # rows of cells without any part are passed over
+                row = max(row, (keys[at] >> BITS) & ((1 << BITS) - 1))
         at = stop
     return n, found

@@ -20,9 +20,10 @@ def test_batches_go_on_where_the_last_one_ended(touched: bool) -> None:
     while at >= 0:
         runs, at = collect(prepared.flat, prepared.keys, prepared.rank, box, touched, at)
         counts.append(len(runs))
-        for row, start, stop, source in runs:
-            assert start // 4 == source
-            pixels[row, start:stop] = 1
+        assert (runs[:, 1] // 4 == runs[:, 3]).all()
+        for column in range(3):
+            inside = runs[:, 1] + column < runs[:, 2]
+            pixels[runs[inside, 0], runs[inside, 1] + column] = 1
     assert len(counts) > 2
     assert counts[0] >= BATCH
     assert pixels.sum() == (side - 4) * len(x) * (3 if touched else 2)
