@@ -18,7 +18,12 @@ from bigimage.errors import BackendError, DataError, InputError, Unsupported
 from bigimage.samples import SAMPLES, locate
 from bigimage.settings import MB, Settings
 
-KERNELS = ("bigimage.pyramid.downsample", "bigimage.resample.warp", "bigimage.rasterize.burn")
+KERNELS = (
+    "bigimage.pyramid.downsample",
+    "bigimage.resample.warp",
+    "bigimage.resample.oblique",
+    "bigimage.rasterize.burn",
+)
 """Modules with compiled kernels; `warm()` of each compiles them or loads them from the cache on disk."""
 
 DRIVERS = ("GTiff", "JP2OpenJPEG", "VRT", "PNG", "JPEG", "GIF", "WEBP")
