@@ -60,6 +60,23 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def survey(workspace: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """`record` of every image that can be read, and what is wrong with the others."""
+    found: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for image in ids(workspace):
+        try:
+            found.append(record(workspace, image))
+        except NotFound:
+            continue  # removed since it was listed
+        except DataError as error:
+            problems.append(str(error))
+    return found, problems
+
+
 def records(workspace: Path) -> list[dict[str, Any]]:
-    """`record` of every image."""
-    return [record(workspace, image) for image in ids(workspace)]
+    """`record` of every image. Raises DataError, with all problems, when some cannot be read."""
+    found, problems = survey(workspace)
+    if problems:
+        raise DataError("some images are damaged", tuple(problems))
+    return found

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from bigimage import catalogue
-from bigimage.errors import BigImageError, InputError
+from bigimage.errors import BigImageError, DataError, InputError
 from bigimage.progress import reporting
 from bigimage.settings import Settings
 
@@ -105,12 +105,17 @@ def ingest(
 @click.pass_obj
 def list_images(settings: Settings, as_json: bool) -> None:
     """List the images."""
-    records = catalogue.records(settings.workspace)
+    found, problems = catalogue.survey(settings.workspace)
     if as_json:
-        _print_json(records)
-        return
-    rows = [(r["id"], r["role"], "×".join(map(str, r["shape"])), r["dtype"], _frame_text(r["frame"])) for r in records]
-    _print_table(("id", "role", "shape", "type", "frame"), rows)
+        _print_json(found)
+    else:
+        rows = [
+            (r["id"], r["role"], "×".join(map(str, r["shape"])), r["dtype"], _frame_text(r["frame"])) for r in found
+        ]
+        _print_table(("id", "role", "shape", "type", "frame"), rows)
+    # one damaged image does not hide the others
+    if problems:
+        raise DataError("some images are damaged", tuple(problems))
 
 
 @cli.command()

@@ -223,7 +223,7 @@ def test_failures_are_one_line_and_a_traceback_only_on_request(run: Run, monkeyp
     def damaged(*_: Any) -> Any:
         raise DataError("several\nlines", ("first", "second"))
 
-    monkeypatch.setattr("bigimage.catalogue.records", damaged)
+    monkeypatch.setattr("bigimage.catalogue.survey", damaged)
     assert run("list").err == "bigimage: several lines: first; second\n"
     monkeypatch.setattr(sys, "argv", ["bigimage", "--debug", "list"])
     with pytest.raises(DataError):
@@ -234,9 +234,21 @@ def test_what_the_system_refuses_is_one_line_too(run: Run, monkeypatch: pytest.M
     def refuse(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied", "/somewhere")
 
-    monkeypatch.setattr("bigimage.catalogue.records", refuse)
+    monkeypatch.setattr("bigimage.catalogue.survey", refuse)
     outcome = run("list")
     assert (outcome.status, outcome.err) == (1, "bigimage: Permission denied: /somewhere\n")
+
+
+def test_a_damaged_image_does_not_hide_the_others(run: Run, scene: Path) -> None:
+    for name in ("a", "b"):
+        run("ingest", scene, "--name", name)
+    Path("bigimage-workspace/images/a/zarr.json").write_text("{")
+    outcome = run("list")
+    assert outcome.status == 1
+    assert [row.split()[0] for row in outcome.out.splitlines()[1:]] == ["b"]
+    assert outcome.err.startswith("bigimage: some images are damaged: ")
+    assert "images/a/zarr.json" in outcome.err
+    assert [r["id"] for r in run("list", "--json").json()] == ["b"]
 
 
 def test_validate_tells_every_problem(run: Run, scene: Path) -> None:

@@ -58,6 +58,11 @@ def test_a_damaged_image_is_named(workspace: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"images/b/zarr\.json is damaged"):
         catalogue.record(workspace, "b")
+    found, (problem,) = catalogue.survey(workspace)
+    assert [r["id"] for r in found] == ["a.1"]
+    assert "images/b/zarr.json" in problem
+    with pytest.raises(DataError, match=r"some images are damaged: .*images/b/zarr\.json"):
+        catalogue.records(workspace)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="is damaged"):
         catalogue.record(workspace, "b")
