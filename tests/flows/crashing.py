@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     calls = int(counted.read_text())
     expected = _result(folder / "whole")
     # the end, where documents are written and the image is published, is looked at closely
-    late = range(calls - 1, max(0, calls - 60), -max(1, 120 // count))
+    late = range(calls - 1, max(0, calls - 60), -max(1, 72 // count))
     moments = sorted({*range(0, calls, max(1, 2 * calls // count)), *late})
     wrong: list[str] = []
     for moment in moments:
