@@ -271,7 +271,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     status: object = 1
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="bigimage", standalone_mode=False)
     except click.exceptions.Abort:
         _fail("interrupted")
     except KeyboardInterrupt:

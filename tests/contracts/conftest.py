@@ -1,6 +1,7 @@
 """Every database, for the tests that each of them must pass."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -22,12 +23,9 @@ def postgres_template(postgres_server: str) -> str:
     return "bigimage_template"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where a new, empty store is."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "annotations.db")
-        return
+@contextmanager
+def _new_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a new database with our empty tables."""
     server: str = request.getfixturevalue("postgres_server")
     template: str = request.getfixturevalue("postgres_template")
     name = f"test{next(_numbers)}"
@@ -35,6 +33,23 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.removesuffix("postgres") + name
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a new, empty store is."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "annotations.db")
+    else:
+        with _new_postgres(request) as url:
+            yield url
+
+
+@pytest.fixture
+def fresh_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One more new, empty PostgreSQL database."""
+    with _new_postgres(request) as url:
+        yield url
 
 
 @pytest.fixture

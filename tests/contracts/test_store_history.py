@@ -194,8 +194,8 @@ def test_a_reader_sees_one_state_while_others_write(store: SqlStore) -> None:
 
 
 def test_a_reader_that_stops_lets_go(store: SqlStore) -> None:
-    store.apply("scene", [Added(at(k, 0, number=k)) for k in range(5000)], author="ann")
-    for _ in range(100):
+    store.apply("scene", [Added(at(k, 0, number=k)) for k in range(2100)], author="ann")
+    for _ in range(70):
         reading = store.query("scene")
         next(reading)
         reading.close()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bigimage.errors import BackendError, BigImageError, Unsupported
 from bigimage.store.cells import Range
+from bigimage.store.door import Watch
 from bigimage.store.rows import Row
 from bigimage.store.runs import Run
 
@@ -113,6 +114,18 @@ class Database(ABC):
         """Insert where annotations are found; uuids as 16 bytes each, sorted."""
 
     # ---- upkeep
+
+    @abstractmethod
+    def after_copy(self, connection: sa.Connection) -> None:
+        """Let the numbers of new rows go on behind rows that were inserted with theirs."""
+
+    @abstractmethod
+    def announce(self, connection: sa.Connection) -> None:
+        """Wake those who wait for changes, in this process and others, when the transaction is stored."""
+
+    @abstractmethod
+    def watch(self) -> Watch:
+        """Begin to wait for changes by anybody. Raises BackendError."""
 
     @abstractmethod
     def compact(self) -> None:

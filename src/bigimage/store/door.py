@@ -62,6 +62,18 @@ class Difference:
     """Its version now, a removal included."""
 
 
+class Watch(Protocol):
+    """Waits for changes; for one thread."""
+
+    def wait(self, seconds: float) -> bool:
+        """Whether anything was stored since the last call, waiting for it so long at most. Raises BackendError."""
+        ...
+
+    def close(self) -> None:
+        """Stop waiting."""
+        ...
+
+
 class AnnotationStore(Protocol):
     """Annotations, their history and the label schema. Thread-safe; one per process and database."""
 
@@ -154,6 +166,10 @@ class AnnotationStore(Protocol):
 
     def images(self) -> dict[str, Revision]:
         """Images that have annotations or had some, with their latest revisions."""
+        ...
+
+    def watch(self) -> Watch:
+        """Begin to wait for changes by anybody, in this process or another. Raises BackendError."""
         ...
 
     def compact(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TABLES_LOCK = 0x62696769
 """Advisory lock held by whoever makes or changes tables."""
+CHANNEL = "bigimage_changes"
 MANY = 10_000
 """Loads of so many rows are followed by fresh statistics, without which the planner takes the tables for empty."""
 _ENTRY = "id, revision, uuid, version, kind, shape, label, origin, score, t, geometry, rest, bits"
@@ -163,10 +164,46 @@ class PostgresDatabase(Database):
         metadata.create_all(connection)
         connection.exec_driver_sql(VIEW)
 
+    def after_copy(self, connection: sa.Connection) -> None:
+        """Let the numbers of new rows go on behind the copied ones."""
+        for table in ("name", "lattice", "image"):
+            connection.exec_driver_sql(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table} HAVING max(id) > 0"
+            )
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Notify those who listen when the transaction is stored."""
+        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+    def watch(self) -> "PostgresWatch":
+        """Begin to listen for changes by anybody."""
+        with self.guarded():
+            return PostgresWatch(self)
+
     def compact(self) -> None:
         """Give space back to the tables and refresh statistics."""
         with self.guarded(), self.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM (ANALYZE)")
+
+
+class PostgresWatch:
+    """Listens for the notifications of those who write."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._raw = psycopg.connect(url, autocommit=True)
+        self._raw.execute(f"LISTEN {CHANNEL}")
+
+    def wait(self, seconds: float) -> bool:
+        """Whether anything was stored since the last call, waiting for it so long at most."""
+        with self._database.guarded():
+            # those that are there already come without waiting, all at once
+            return any(True for _ in self._raw.notifies(timeout=seconds, stop_after=1))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._raw.close()
 
 
 def _raw(connection: sa.Connection) -> "psycopg.Connection[Any]":

@@ -28,7 +28,7 @@ from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
 from bigimage.store.database import Database
-from bigimage.store.door import Columns, Count, Difference, Moment
+from bigimage.store.door import Columns, Count, Difference, Moment, Watch
 from bigimage.store.journal import Journal
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup, image_row
 from bigimage.store.reading import Ask, Reader
@@ -122,7 +122,7 @@ class SqlStore:
             row = self._lock(connection, image)
             now = self._now(connection, row)
             levels = loading.write(self.database, connection, row, kept)
-            close_revision(connection, row, author=author_id, time=now, added=kept.count, levels=levels)
+            close_revision(connection, self.database, row, author=author_id, time=now, added=kept.count, levels=levels)
         return Revision(image, row.revision + 1, author, from_micros(now))
 
     def _frame(self, image: str, given: Frame | None) -> Frame:
@@ -364,6 +364,10 @@ class SqlStore:
         with self.database.reading() as connection:
             rows = self.database.fetch(connection, sql)
         return {name: Revision(name, number, author, from_micros(moment)) for name, number, author, moment in rows}
+
+    def watch(self) -> Watch:
+        """Begin to wait for changes by anybody; see the door."""
+        return self.database.watch()
 
     def compact(self) -> None:
         """Forget idempotency keys of the week before last, give space back, refresh statistics."""

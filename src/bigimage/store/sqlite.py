@@ -1,6 +1,7 @@
 """SQLite: one file, readers never wait, one writer at a time."""
 
 import sqlite3
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60
 """How long a writer waits for the one before it, such as a large import."""
+LOOK_SECONDS = 0.05
+"""Time between two looks at whether the file has changed; one look takes a few microseconds."""
 CACHE_KIB = 32 * 1024
 ADDED = 1
 _PAD = 8
@@ -36,17 +39,25 @@ class SqliteDatabase(Database):
     errors = (sqlite3.Error,)
     taken = (sqlite3.IntegrityError,)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.url = str(path)
+        suffix = "?mode=ro" if read_only else ""
+
+        def connect() -> sqlite3.Connection:
+            # a URI, so that no character of a path means anything to SQLite
+            uri = f"{path.resolve().as_uri()}{suffix}"
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
         self.engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)),
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            "sqlite://",
+            creator=connect,
+            poolclass=sa.QueuePool,
             pool_size=8,
             max_overflow=56,
             pool_timeout=BUSY_SECONDS,
         )
-        event.listen(self.engine, "connect", _set_up)
+        event.listen(self.engine, "connect", _set_up_reader if read_only else _set_up)
         event.listen(self.engine, "begin", _begin)
 
     def start_reading(self, connection: sa.Connection) -> None:
@@ -141,6 +152,17 @@ class SqliteDatabase(Database):
         """Make all tables."""
         metadata.create_all(connection)
 
+    def after_copy(self, connection: sa.Connection) -> None:
+        """Nothing: SQLite numbers new rows behind the largest."""
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Nothing: the file itself tells that it changed."""
+
+    def watch(self) -> "SqliteWatch":
+        """Begin to wait for changes by anybody."""
+        with self.guarded():
+            return SqliteWatch(self)
+
     def compact(self) -> None:
         """Rewrite the file without gaps, and empty the write-ahead log."""
         with self.guarded(), self.engine.connect() as connection:
@@ -148,6 +170,35 @@ class SqliteDatabase(Database):
             raw.execute("VACUUM")
             raw.execute("ANALYZE")
             raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+class SqliteWatch:
+    """Looks at the file's change counter, which moves with every commit of any process, some times a second."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        # a connection of its own: the counter tells each one of the others' commits only
+        self._raw = sqlite3.connect(database.path, timeout=BUSY_SECONDS, check_same_thread=False)
+        self._seen = self._counter()
+
+    def _counter(self) -> int:
+        return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
+
+    def wait(self, seconds: float) -> bool:
+        """Whether anything was stored since the last call, waiting for it so long at most."""
+        with self._database.guarded():
+            for turn in range(int(seconds / LOOK_SECONDS) + 1):
+                if turn:
+                    time.sleep(LOOK_SECONDS)
+                counter = self._counter()
+                if counter != self._seen:
+                    self._seen = counter
+                    return True
+        return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._raw.close()
 
 
 def _raw(connection: sa.Connection) -> sqlite3.Connection:
@@ -161,6 +212,12 @@ def _set_up(raw: sqlite3.Connection, _: object) -> None:
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+
+def _set_up_reader(raw: sqlite3.Connection, _: object) -> None:
+    """Set up a connection to a file that must stay as it is."""
+    raw.isolation_level = None
+    raw.execute("PRAGMA query_only = ON")
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -18,6 +18,7 @@ from bigimage.model.outline import box_outline
 from bigimage.store import tables
 from bigimage.store.bits import pack_chunks
 from bigimage.store.cells import cells, levels_of
+from bigimage.store.database import Database
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow
 from bigimage.store.painting import Painter
 from bigimage.store.reading import ADDED, BRUSH_ADD, BRUSH_SUBTRACT, EDITED, REMOVED, Reader
@@ -247,7 +248,9 @@ class Writer:
             )
         on = [h.cell for h in self.touched.values() if h.cell is not None]
         levels = image.levels | levels_of(np.array(on, dtype=np.int64))
-        close_revision(connection, image, author=author, time=time, added=len(self.entries), levels=levels)
+        close_revision(
+            connection, self.reader.database, image, author=author, time=time, added=len(self.entries), levels=levels
+        )
 
     def _annotation(self, head: Head) -> dict[str, Any]:
         """Row of the present state."""
@@ -260,7 +263,14 @@ class Writer:
 
 
 def close_revision(
-    connection: sa.Connection, image: ImageRow, *, author: int, time: int, added: int, levels: int
+    connection: sa.Connection,
+    database: Database,
+    image: ImageRow,
+    *,
+    author: int,
+    time: int,
+    added: int,
+    levels: int,
 ) -> None:
     """Write the next revision of an image, which the caller has locked, and make it the latest."""
     entries = image.entries + added
@@ -269,3 +279,4 @@ def close_revision(
     connection.execute(sa.insert(tables.revision), row)
     change = {"revision": image.revision + 1, "entries": entries, "levels": levels}
     connection.execute(sa.update(tables.image).where(tables.image.c.id == image.id).values(change))
+    database.announce(connection)

@@ -1,0 +1,166 @@
+"""The whole log as one file, and back: from and to any database.
+
+A backup is a SQLite file with the store's own tables and a seal: how many rows each table has, and a digest of them.
+It can be opened as a store, and restored only when the seal holds and the present state follows from the log.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from bigimage.errors import BackendError, Conflict, DataError, Unsupported
+from bigimage.store import tables
+from bigimage.store.database import FETCH, HEAD
+from bigimage.store.sql import SqlStore
+from bigimage.store.sqlite import SqliteDatabase
+from bigimage.store.verify import verify_within
+
+FORMAT = 1
+_SEAL = "CREATE TABLE seal (document TEXT NOT NULL)"
+_KEPT = [t for t in tables.metadata.sorted_tables if t is not tables.once]
+"""Everything but idempotency keys, which concern requests to the old server."""
+
+
+def backup(store: SqlStore, path: Path, *, made: datetime) -> dict[str, int]:
+    """Write everything in a store to a file, which appears whole or not at all; numbers of rows by table.
+
+    People can go on working meanwhile: the backup is one state. `made` is noted in the seal. Raises BackendError.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        target = SqliteDatabase(part)
+        try:
+            with store.database.reading() as source, target.exclusive() as sink:
+                target.make_tables(sink)
+                sink.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY NOT NULL)")
+                sink.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+                counts, digests = _copy(source, sink)
+                seal = {"format": FORMAT, "version": HEAD, "made": made.isoformat(), "rows": counts, "sha256": digests}
+                sink.exec_driver_sql(_SEAL)
+                sink.execute(sa.text("INSERT INTO seal VALUES (:d)"), {"d": json.dumps(seal)})
+        finally:
+            target.close()
+        _settle(part)
+        part.replace(path)
+    finally:
+        for left in (part, part.with_name(f"{part.name}-wal"), part.with_name(f"{part.name}-shm")):
+            left.unlink(missing_ok=True)
+    return counts
+
+
+def restore(store: SqlStore, path: Path) -> dict[str, int]:
+    """Fill an empty store from a backup, whole or not at all; numbers of rows by table.
+
+    Raises
+    ------
+    Conflict
+        When the store is not empty.
+    DataError
+        When the file is no backup, is damaged, or its present state does not follow from its log.
+    Unsupported
+        When it was written by another version.
+    """
+    with closing(_open(path)) as raw:
+        seal = _seal(raw, path)
+    source_database = SqliteDatabase(path, read_only=True)
+    try:
+        with source_database.reading() as source, store.database.exclusive() as sink:
+            if any(sink.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in _KEPT):
+                raise Conflict(f"{store.database.url} holds annotations already; restore into a new, empty workspace")
+            counts, digests = _copy(source, sink)
+            for name, count in seal["rows"].items():
+                if counts.get(name) != count or digests.get(name) != seal["sha256"][name]:
+                    raise DataError(f"backup {path} is damaged: table {name} is not what was sealed; use another one")
+            store.database.after_copy(sink)
+            problems = verify_within(store, sink)
+            if problems:
+                raise DataError(f"backup {path} does not hold together", tuple(problems))
+    finally:
+        source_database.close()
+    return counts
+
+
+def _copy(source: sa.Connection, sink: sa.Connection) -> tuple[dict[str, int], dict[str, str]]:
+    """Copy all rows of all tables, in the order of their keys; numbers and digests by table."""
+    counts: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    for table in _KEPT:
+        digest, count = hashlib.sha256(), 0
+        for rows in _rows(source, table):
+            digest.update(b"".join(_plain(value) for row in rows for value in row.values()))
+            count += len(rows)
+            sink.execute(sa.insert(table), rows)
+        counts[table.name], digests[table.name] = count, digest.hexdigest()
+    return counts, digests
+
+
+def _rows(source: sa.Connection, table: sa.Table) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a table, some at a time."""
+    query = sa.select(table).order_by(*table.primary_key.columns)
+    result = source.execution_options(yield_per=FETCH).execute(query)
+    for part in result.mappings().partitions():
+        yield [dict(row) for row in part]
+
+
+def _plain(value: Any) -> bytes:
+    """Bytes that stand for a value, the same on every database."""
+    match value:
+        case None:
+            return b"n"
+        case int():
+            return b"i%d;" % value
+        case float():
+            return b"f" + struct.pack("<d", value)
+        case str():
+            text = value.encode()
+            return b"s%d:" % len(text) + text
+        case UUID():
+            return b"u" + value.bytes
+        case _:
+            return b"b%d:" % len(value) + bytes(value)
+
+
+def _settle(path: Path) -> None:
+    """Turn a finished database into a single file that is on disk."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode = DELETE")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A file as a database that is not written to. Raises BackendError."""
+    if not path.is_file():
+        raise BackendError(f"there is no backup {path}")
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def _seal(raw: sqlite3.Connection, path: Path) -> Mapping[str, Any]:
+    """Seal of a backup. Raises DataError, Unsupported."""
+    try:
+        problems: Sequence[Any] = raw.execute("PRAGMA quick_check").fetchall()
+        found = raw.execute("SELECT document FROM seal").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise DataError(f"{path} is not a backup, or is damaged: {error}") from error
+    if problems != [("ok",)] or found is None:
+        raise DataError(f"backup {path} is damaged; use another one", tuple(str(p[0]) for p in problems))
+    seal: Mapping[str, Any] = json.loads(found[0])
+    if seal["format"] != FORMAT or seal["version"] != HEAD:
+        raise Unsupported(
+            f"backup {path} is of version {seal['version']}, this bigimage reads {HEAD}; restore it with the one that"
+            " wrote it, and upgrade then"
+        )
+    return seal

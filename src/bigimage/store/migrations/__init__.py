@@ -1,0 +1,1 @@
+"""How older databases become those that `bigimage.store.tables` describes."""

@@ -1,0 +1,1 @@
+"""One file per step; `0001` is the beginning."""
