@@ -41,7 +41,7 @@ def run(command: Sequence[str]) -> tuple[float, float, float, str]:
     return (
         wall,
         usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss / 1024,
+        peak[0],
         " ".join(tail) or ("failed" if process.returncode else ""),
     )
 
