@@ -33,6 +33,8 @@ BY_NAME: dict[str, str] = {
     "__init__": "the public names are loaded on first use, so that importing the package costs nothing",
     "cli": "each command loads the rooms it needs, so that --help, list and info start fast",
     "sources": "the table of sources names their modules, so that a raster loads no DICOM library",
+    "formats.vector": "the table of formats names their modules, so that GeoJSON loads no table library",
+    "formats.mask": "the table of formats names their modules, so that GeoTIFF loads no DICOM library",
     "pyramid.downsample": "numba is loaded while the first shards are read, not before",
     "doctor": "a broken library must become a line of its report, not an ImportError",
 }
