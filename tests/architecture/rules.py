@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
     ("sources", "pyramid", "store", "formats"),
-    ("ingest", "link", "rasterize", "quality", "assist"),
+    ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
     ("exchange",),
     ("workspace",),
     ("cli", "demo", "doctor", "__main__"),
@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 NEIGHBOURS: dict[tuple[str, str], str] = {
     ("settings", "errors"): "a setting that does not parse is an InputError",
     ("__main__", "cli"): "python -m bigimage is the command line",
+    ("formats", "sources"): "a label volume is a volume: its header and voxels are read by the code that reads images",
 }
 """(importer, imported) pairs on one floor that may know each other."""
 
@@ -58,7 +59,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "dicomanonymizer": ("sources",),
     "highdicom": ("formats",),
     "SimpleITK": ("sources", "formats"),
-    "imagecodecs": ("sources",),
+    "imagecodecs": ("sources", "formats"),
     "nibabel": ("sources", "formats"),
     "zarr": ("pyramid",),
     "numcodecs": ("pyramid",),

@@ -15,7 +15,7 @@ from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.image import ImageInfo
-from bigimage.model.labels import Label, Schema
+from bigimage.model.labels import Code, Label, Schema
 from bigimage.model.problem import Problem
 from bigimage.model.shape import Shape
 
@@ -232,6 +232,10 @@ class Segment:
     """Name of the segment where it is another than the label's: that of an object."""
     instance: str | None = None
     """Id of the object, where objects are told apart."""
+    terms: Mapping[str, Code] = field(default_factory=dict[str, Code])
+    """Coded terms besides the label's own: `category`, `modifier`, `region`, `region modifier`."""
+    origin: str = "manual"
+    """Who made it, as an annotation says it: `manual`, `import` or `model:NAME@VERSION`."""
 
 
 @dataclass(frozen=True, kw_only=True)
