@@ -440,6 +440,10 @@ def test_columns_hold_what_a_query_finds(town: SqlStore) -> None:
     assert columns.scores[place] == 0.5
     assert columns.rest[place] == '{"attributes":{"a":1}}'
     assert np.isnan(columns.scores).sum() == 8
+    stored = [a.id for a in town.query("scene") if a.id in found]
+    assert [columns.ids[k] for k in np.argsort(columns.places)] == stored
+    times = [found[k].t for k in columns.ids]
+    assert columns.times.tolist() == [-1 if t is None else t for t in times]
     assert len(town.columns("scene", box, where=Where(labels=frozenset({"road"}))).ids) == 2
     assert len(town.columns("scene", box, limit=4).ids) == 4
 

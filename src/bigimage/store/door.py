@@ -36,7 +36,12 @@ class Columns:
     scores: "NDArray[np.float64]"
     """NaN where there is none."""
     rest: list[str | None]
-    """JSON with `attributes`, `instance`, `relations` and `schema`, as far as there are any."""
+    """JSON with `attributes`, `instance`, `relations`, `schema` and `shape` (what the outline cannot say), as far as
+    there are any."""
+    places: "NDArray[np.int64]"
+    """Places in the image's log of their first versions: the order in which they were first stored, never changed."""
+    times: "NDArray[np.int64]"
+    """Points in time they hold for; -1 for all."""
 
 
 @dataclass(frozen=True, slots=True)

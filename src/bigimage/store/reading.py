@@ -282,11 +282,12 @@ class Reader:
     def columns(
         self, connection: sa.Connection, image: ImageRow, box: WorldBox, where: Where, limit: int | None
     ) -> list[Sequence[Any]]:
-        """Id, version, label, shape, outline, score and the rest of the annotations in a box."""
+        """Id, version, label, shape, outline, score, the rest, row and time of the annotations in a box."""
         clause = self.conditions(connection, image, where)
         clause.add("a.alive = 1")
         source, values = self._source(connection, image, Ask(box=box), clause)
-        sql = f"SELECT e.uuid, a.version, a.label, a.shape, e.geometry, e.score, e.rest {source} WHERE {clause.sql}"
+        columns = "e.uuid, a.version, a.label, a.shape, e.geometry, e.score, e.rest, a.id, a.t"
+        sql = f"SELECT {columns} {source} WHERE {clause.sql}"
         if limit is not None:
             sql += f" LIMIT {int(limit)}"
         return self.database.fetch(connection, sql, values + clause.values)

@@ -34,6 +34,7 @@ from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup, image_row
 from bigimage.store.reading import Ask, Reader
 from bigimage.store.rows import SHAPE_CODES, encode, frame_json, from_micros, srid
 from bigimage.store.runs import Spool
+from bigimage.store.tables import ENTRY_BITS
 from bigimage.store.writing import Writer, close_revision
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ class SqlStore:
             row = self.lookup.image(connection, image)
             values = [] if row is None else self.reader.columns(connection, row, box, where or Where(), limit)
             self.lookup.load_texts(connection, {v[2] for v in values})
-        ids, versions, labels, shapes, geometries, scores, rest = zip(*values, strict=True) if values else ((),) * 7
+        columns = zip(*values, strict=True) if values else ((),) * 9
+        ids, versions, labels, shapes, geometries, scores, rest, rows, times = columns
         names, places = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
         wkb = np.empty(len(values), dtype=object)
         wkb[:] = geometries
@@ -234,6 +236,8 @@ class SqlStore:
             geometries=shapely.from_wkb(wkb),
             scores=np.array([np.nan if s is None else s for s in scores], dtype=np.float64),
             rest=list(rest),
+            places=np.array(rows, dtype=np.int64) & (1 << ENTRY_BITS) - 1,
+            times=np.array([-1 if t is None else t for t in times], dtype=np.int64),
         )
 
     def counts(self, image: str, box: WorldBox, *, size: float) -> list[Count]:
