@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -20,13 +20,24 @@ KEEP_ALIVE = 30
 """Seconds that an idle connection stays open: map clients pause between pans."""
 
 
+def _between(low: int, high: int) -> Callable[[str], int]:
+    """Type of an argument that is a whole number between two bounds."""
+
+    def number(text: str) -> int:
+        if not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return number
+
+
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(prog="python -m tilesrv", description="Serve a workspace over HTTP.")
     parser.add_argument("--workspace", type=Path, help="folder of images [BIGIMAGE_WORKSPACE or ./bigimage-workspace]")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on [%(default)s]")
-    parser.add_argument("--workers", type=int, default=1, help="server processes [%(default)s]")
+    parser.add_argument("--port", type=_between(0, 65535), default=8000, help="port to listen on [%(default)s]")
+    parser.add_argument("--workers", type=_between(1, 256), default=1, help="server processes [%(default)s]")
     parser.add_argument("--access-log", action="store_true", help="print a line for every request; costs speed")
     return parser.parse_args(given)
 

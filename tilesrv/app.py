@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from bigimage.errors import BigImageError
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
-from tilesrv import crops, errors, health, images, jobs, maps, pages, tiles, values, zarr
+from tilesrv import crops, errors, health, images, jobs, maps, pages, planes, tiles, values, zarr
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
 from tilesrv.metrics import Metrics
@@ -22,6 +22,7 @@ from tilesrv.routing import Endpoint, tell_allowed
 
 ROUTES: tuple[Endpoint, ...] = (
     *tiles.ROUTES,
+    *planes.ROUTES,
     *zarr.ROUTES,
     *maps.ROUTES,
     *crops.ROUTES,
