@@ -286,12 +286,12 @@ def _single(frame: Frame) -> tuple[Code, str, tuple[str, ...]]:
 
 def _uneven(stack: Sequence[Frame], shape: Stack) -> Notes:
     distances = np.asarray(shape.distances)
-    usual = float(np.median(distances))
+    usual = _usual(distances, stack[0])
     notes: Notes = []
     missing, around = 0, list[str]()
     for k, distance in enumerate(distances):
         count = round(float(distance) / usual)
-        if count > 1 and abs(float(distance) / usual - count) <= 0.05 * count:
+        if count > 1 and _is_multiple(float(distance), usual):
             missing += count - 1
             around += [stack[k].instance, stack[k + 1].instance]
     if missing:
@@ -303,6 +303,25 @@ def _uneven(stack: Sequence[Frame], shape: Stack) -> Notes:
     else:
         message = f"slices lie {distances.min():.4g} to {distances.max():.4g} mm apart; each keeps its own place"
     return [*notes, (Code.UNEVEN, message, ())]
+
+
+def _is_multiple(distance: float, usual: float) -> bool:
+    count = round(distance / usual)
+    return count >= 1 and abs(distance / usual - count) <= 0.05 * count
+
+
+def _usual(distances: "NDArray[np.float64]", frame: Frame) -> float:
+    """Distance between neighbours: the stated one where some lie so and the others at multiples, else the median.
+
+    Where half of a short stack is missing, the median is that of the gaps.
+    """
+    for stated in (frame.spacing_hint, frame.thickness):
+        if stated is None or not all(_is_multiple(float(distance), stated) for distance in distances):
+            continue
+        nearest = float(distances.min())
+        if round(nearest / stated) == 1:
+            return nearest
+    return float(np.median(distances))
 
 
 def _order(stack: Sequence[Frame]) -> Notes:

@@ -38,9 +38,10 @@ def check_is_image(header: FileHeader) -> None:
     if sop_class == STRUCTURE_SET:
         raise Refusal(Code.STRUCTURE_SET, "is an RT structure set, not an image; import it onto its image")
     if header.pixels is None:
-        if "Rows" in header.elements:
+        name = UID(sop_class).name
+        if "Rows" in header.elements or "Image Storage" in name:
             raise Refusal(Code.TRUNCATED, "ends before its pixels")
-        raise Refusal(Code.NOT_AN_IMAGE, f"holds no pixels ({UID(sop_class).name or 'unknown SOP class'})")
+        raise Refusal(Code.NOT_AN_IMAGE, f"holds no pixels ({name or 'unknown SOP class'})")
 
 
 def read_layout(header: FileHeader) -> tuple[Layout, list[tuple[Code, str]]]:

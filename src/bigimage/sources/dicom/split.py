@@ -219,6 +219,9 @@ def split_times(frames: Sequence[Frame]) -> Times:
             if found := _by_rank(stack, key):
                 return found
         return _without_extra(stack)
+    for key in TIME_KEYS:
+        if found := _by_value(frames, key, len(stack), extra=True):
+            return found
     if found := _by_runs(frames, len(stack)):
         return found
     return Times(_without_extra(stack).stacks, None, _without_extra(stack).extra, ambiguous=True)
@@ -237,8 +240,11 @@ def _sortable(values: Iterable[float | str]) -> list[float | str]:
     return sorted(values, key=lambda value: (isinstance(value, str), value))
 
 
-def _by_value(frames: Sequence[Frame], key: str, count: int) -> Times | None:
-    """Stacks of equal values of a key; None unless that leaves each place of a stack to one frame."""
+def _by_value(frames: Sequence[Frame], key: str, count: int, *, extra: bool = False) -> Times | None:
+    """Stacks of equal values of a key; None unless that leaves each place of a stack to one frame.
+
+    With `extra`, a few places of a stack may be taken again, as by copies under other names.
+    """
     groups: dict[float | str, list[Frame]] = {}
     for frame in frames:
         value = _value(frame, key)
@@ -248,11 +254,14 @@ def _by_value(frames: Sequence[Frame], key: str, count: int) -> Times | None:
     if len(groups) < 2:
         return None
     stacks = {value: places(group) for value, group in groups.items()}
-    if any(len(place) > 1 for stack in stacks.values() for place in stack):
-        return None
     if any(len(stack) < _substantial(count) for stack in stacks.values()):
         return None
-    return Times(tuple(_flat(stacks[value]) for value in _sortable(stacks)), key)
+    further = {value: [frame for place in stack for frame in place[1:]] for value, stack in stacks.items()}
+    if any(len(further[value]) >= (_substantial(len(stack)) if extra else 1) for value, stack in stacks.items()):
+        return None
+    ordered = _sortable(stacks)
+    left = tuple(frame for value in ordered for frame in further[value])
+    return Times(tuple(_flat(stacks[value]) for value in ordered), key, left)
 
 
 def _by_rank(stack: Sequence[Sequence[Frame]], key: str) -> Times | None:

@@ -39,7 +39,12 @@ def test_a_plain_slice(tmp_path: Path) -> None:
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, Code.SEGMENTATION, "is a DICOM segmentation"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.7"}, Code.SEGMENTATION, "label map"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3"}, Code.STRUCTURE_SET, "is an RT structure set"),
-        ({"PixelData": None, "Rows": None}, Code.NOT_AN_IMAGE, "CT Image Storage"),
+        ({"PixelData": None, "Rows": None}, Code.TRUNCATED, "ends before its pixels"),
+        (
+            {"PixelData": None, "Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"},
+            Code.NOT_AN_IMAGE,
+            "Basic Text SR",
+        ),
         ({"PixelData": None}, Code.TRUNCATED, "ends before its pixels"),
         ({"Rows": None}, Code.UNREADABLE, "does not say its number of rows"),
         ({"Columns": 0}, Code.UNREADABLE, "says that it has 0 columns"),
