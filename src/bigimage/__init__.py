@@ -4,9 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigimage.annotations import Annotations
     from bigimage.geometry.box import IndexBox, WorldBox
     from bigimage.geometry.frame import GeoFrame, PatientFrame, PixelFrame
     from bigimage.geometry.grid import Grid
+    from bigimage.model.annotation import Annotation
+    from bigimage.model.labels import Schema
     from bigimage.model.patch import Patch
     from bigimage.pyramid.foreign import open_image
     from bigimage.pyramid.pyramid import Pyramid
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from bigimage.workspace import Workspace, open_workspace
 
 __all__ = [
+    "Annotation",
+    "Annotations",
     "GeoFrame",
     "Grid",
     "IndexBox",
@@ -21,6 +26,7 @@ __all__ = [
     "PatientFrame",
     "PixelFrame",
     "Pyramid",
+    "Schema",
     "Settings",
     "Workspace",
     "WorldBox",
@@ -29,6 +35,8 @@ __all__ = [
 ]
 
 _PLACES = {
+    "Annotation": "bigimage.model.annotation",
+    "Annotations": "bigimage.annotations",
     "GeoFrame": "bigimage.geometry.frame",
     "Grid": "bigimage.geometry.grid",
     "IndexBox": "bigimage.geometry.box",
@@ -36,6 +44,7 @@ _PLACES = {
     "PatientFrame": "bigimage.geometry.frame",
     "PixelFrame": "bigimage.geometry.frame",
     "Pyramid": "bigimage.pyramid.pyramid",
+    "Schema": "bigimage.model.labels",
     "Settings": "bigimage.settings",
     "Workspace": "bigimage.workspace",
     "WorldBox": "bigimage.geometry.box",

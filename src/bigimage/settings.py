@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from bigimage.errors import InputError
@@ -18,6 +18,10 @@ class Settings:
     """Folder that holds the images and everything known about them."""
     roots: tuple[Path, ...] = ()
     """Folders below which the server may ingest files named by a client; none by default (`:`-separated)."""
+    store: str = field(default="", repr=False)
+    """`postgresql://…` URL of the database of annotations; by default a file in the workspace."""
+    author: str = "local"
+    """Who makes the changes that the command line and Python make."""
     workers: int = 0
     """Threads or processes for ingest and painting; 0 means one per core."""
     chunk_cache: int = 192 * MB
@@ -44,10 +48,10 @@ class Settings:
         """Read the environment; `overrides` that are not None win. Raises InputError on a value that does not parse."""
         env = os.environ if env is None else env
         values: dict[str, object] = {}
-        for field in fields(cls):
-            text = env.get(f"BIGIMAGE_{field.name.upper()}")
+        for one in fields(cls):
+            text = env.get(f"BIGIMAGE_{one.name.upper()}")
             if text is not None:
-                values[field.name] = _parse(field.name, text, default=field.default)
+                values[one.name] = _parse(one.name, text, default=one.default)
         values.update({k: v for k, v in overrides.items() if v is not None})
         return replace(cls(), **values)  # pyright: ignore[reportArgumentType]
 
@@ -60,6 +64,8 @@ def _parse(name: str, text: str, *, default: object) -> object:
     """One environment value, in the type of the field's default."""
     if isinstance(default, Path):
         return Path(text)
+    if isinstance(default, str):
+        return text
     if name == "roots":
         return tuple(Path(p) for p in text.split(os.pathsep) if p)
     if isinstance(default, tuple):

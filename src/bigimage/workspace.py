@@ -5,8 +5,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bigimage import catalogue
+from bigimage.annotations import Annotations
 from bigimage.cache import ByteLRU
 from bigimage.catalogue import RETIRED, image_folder
 from bigimage.errors import BackendError, InputError
@@ -18,8 +20,11 @@ from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.pyramid.unsharded import write_unsharded
 from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
+from bigimage.store.opening import open_store
 
 UNSHARDED = "unsharded"
+DATABASE = "annotations.db"
+"""File of the annotations where `Settings.store` names no database."""
 
 
 class Workspace:
@@ -30,6 +35,7 @@ class Workspace:
         self._caches = Caches(ByteLRU[Any](settings.index_cache), ByteLRU[Any](settings.chunk_cache))
         self._open: dict[str, tuple[tuple[int, ...], Pyramid]] = {}
         self._lock = threading.Lock()
+        self._annotations: Annotations | None = None
 
     @property
     def path(self) -> Path:
@@ -63,6 +69,35 @@ class Workspace:
         with self._lock:
             self._open[image] = (identity, pyramid)
         return pyramid
+
+    @property
+    def annotations(self) -> Annotations:
+        """The annotations, in the database that `Settings.store` names; opened, and made, when first used.
+
+        Raises BackendError, Unsupported, InputError; see `bigimage.store.opening.open_store`.
+        """
+        with self._lock:
+            if self._annotations is None:
+                store = open_store(self.settings.store or self._make_folder() / DATABASE)
+                self._annotations = Annotations(
+                    store, lambda image: self.image(image).info, new_id=uuid4, author=self.settings.author
+                )
+            return self._annotations
+
+    def _make_folder(self) -> Path:
+        """The workspace's folder, made where it is missing. Raises BackendError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BackendError(f"cannot make the workspace {self.path}: {error.strerror}") from error
+        return self.path
+
+    def close(self) -> None:
+        """Let go of the database; it is opened again when it is used again."""
+        with self._lock:
+            if self._annotations is not None:
+                self._annotations.store.close()
+                self._annotations = None
 
     def ingest(
         self,
@@ -133,7 +168,10 @@ class Workspace:
         return target
 
     def remove(self, image: str) -> None:
-        """Delete an image's pixels and masks; its id stays retired. Raises NotFound or BackendError."""
+        """Delete an image's pixels and masks; the log of its annotations is kept, and its id stays retired.
+
+        Raises NotFound or BackendError.
+        """
         self.record(image)
         folder = image_folder(self.path, image)
         gone = folder.with_name(f".{image}.removed")

@@ -240,3 +240,13 @@ def test_a_box_in_the_past_may_hold_what_has_moved_away(past: SqlStore) -> None:
     corner = WorldBox((500_000, 5_400_000), (500_001, 5_400_001), NORTH.frame)
     assert numbers(past.query("scene", corner, at=2)) == [1]
     assert numbers(past.query("scene", corner)) == []
+
+
+def test_revisions_are_listed_with_the_number_of_their_changes(past: SqlStore) -> None:
+    steps = past.revisions("scene")
+    assert [(s.revision.number, s.revision.author, s.changes) for s in steps] == [
+        *((5, "ann", 1), (4, "cy", 1), (3, "bob", 1), (2, "bob", 1), (1, "ann", 2))
+    ]
+    assert steps[0].revision == past.revision("scene")
+    assert past.revisions("scene", since=2, limit=2) == steps[:2]
+    assert past.revisions("scene", since=9) == past.revisions("elsewhere") == []

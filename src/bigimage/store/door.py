@@ -67,6 +67,15 @@ class Difference:
     """Its version now, a removal included."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A revision and how much it changed."""
+
+    revision: Revision
+    changes: int
+    """Number of changes that it made."""
+
+
 class Watch(Protocol):
     """Waits for changes; for one thread."""
 
@@ -145,6 +154,10 @@ class AnnotationStore(Protocol):
 
     def revision(self, image: str, *, at: Moment | None = None) -> Revision | None:
         """Latest revision, or the one that was visible at a moment; None before the first."""
+        ...
+
+    def revisions(self, image: str, *, since: int = 0, limit: int | None = None) -> Sequence[Step]:
+        """Revisions of an image behind one, the latest first, at most `limit`."""
         ...
 
     def changes(

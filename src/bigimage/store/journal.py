@@ -15,7 +15,7 @@ from bigimage.model.change import Added, BrushPatch, Change, Edited, Extent, Log
 from bigimage.model.mask import ChunkIndex, Mask
 from bigimage.model.shape import bounds
 from bigimage.store.bits import unpack_chunks
-from bigimage.store.door import Difference
+from bigimage.store.door import Difference, Step
 from bigimage.store.lookup import ImageRow
 from bigimage.store.reading import ADDED, BRUSH_ADD, BRUSH_SUBTRACT, EDITED, PAST_COLUMNS, REMOVED, Ask, Reader
 from bigimage.store.rows import SHAPE_CODES, Row
@@ -39,6 +39,22 @@ class Journal:
 
     def __init__(self, reader: Reader) -> None:
         self.reader, self.database = reader, reader.database
+
+    def revisions(self, connection: sa.Connection, image: ImageRow, *, since: int, limit: int | None) -> list[Step]:
+        """Revisions of an image behind one, the latest first."""
+        sql = (
+            "SELECT r.number, r.last, p.last FROM revision r LEFT JOIN revision p ON p.image = r.image"
+            " AND p.number = r.number - 1 WHERE r.image = ? AND r.number > ? ORDER BY r.number DESC"
+        )
+        if limit is not None:
+            sql += f" LIMIT {int(limit)}"
+        rows = self.database.fetch(connection, sql, (image.id, since))
+        known = self.reader.lookup.revisions(connection, image.id, [row[0] for row in rows])
+        first = image.ids[0]
+        return [
+            Step(Revision(image.name, number, *known[number]), last - (first if before is None else before))
+            for number, last, before in rows
+        ]
 
     def changes(
         self, connection: sa.Connection, image: ImageRow, *, since: int, until: int | None, limit: int | None

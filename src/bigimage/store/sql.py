@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -28,7 +29,7 @@ from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
 from bigimage.store.database import Database
-from bigimage.store.door import Columns, Count, Difference, Moment, Watch
+from bigimage.store.door import Columns, Count, Difference, Moment, Step, Watch
 from bigimage.store.journal import Journal
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup, image_row
 from bigimage.store.reading import Ask, Reader
@@ -299,6 +300,12 @@ class SqlStore:
         author, moment = self.lookup.revisions(connection, row.id, [number])[number]
         return Revision(row.name, number, author, moment)
 
+    def revisions(self, image: str, *, since: int = 0, limit: int | None = None) -> Sequence[Step]:
+        """Revisions of an image behind one, the latest first; see the door."""
+        with self.database.reading() as connection:
+            row = self.lookup.image(connection, image)
+            return [] if row is None else self.journal.revisions(connection, row, since=since, limit=limit)
+
     def changes(
         self, image: str, *, since: int = 0, until: int | None = None, limit: int | None = None
     ) -> Iterator[Logged]:
@@ -387,7 +394,13 @@ class SqlStore:
 
 def _schema(row: Any) -> Schema:
     """Schema of a row."""
-    return replace(read_schema(json.loads(row.document)), version=row.version)
+    return _parsed(row.version, row.document)
+
+
+@lru_cache(maxsize=64)
+def _parsed(version: int, document: str) -> Schema:
+    """Schema of its stored form; kept, because every call that stores something needs the latest."""
+    return replace(read_schema(json.loads(document)), version=version)
 
 
 def _clash_text(clashes: Sequence[Clash]) -> str:
