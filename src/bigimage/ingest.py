@@ -89,7 +89,7 @@ def ingest(
         for position, source in enumerate(sources):
             files = tuple(str(p.resolve()) for p in paths)
             job = _Job(module.NAME, files, name, position, options.open)
-            root = _partial(workspace, source.info.id) / _fingerprint(job, workspace)
+            root = _partial(workspace, source.info.id) / _fingerprint(job, source.files)
             _ingest_one(source, replace(job, root=str(root)), workspace, options, progress=progress)
             done.append(source.info.id)
         return done
@@ -103,26 +103,14 @@ def _partial(workspace: Path, image: str) -> Path:
     return workspace.resolve() / IMAGES / f".{image}.partial"
 
 
-def _contents(paths: Iterable[str], workspace: Path) -> list[Path]:
-    """The files named, and all files below the folders named, sorted; without those of the workspace itself."""
-    found: list[Path] = []
-    own = workspace.resolve()
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if not p.is_relative_to(own) and p.is_file())
-        else:
-            found.append(path)
-    return found
-
-
-def _fingerprint(job: _Job, workspace: Path) -> str:
+def _fingerprint(job: _Job, files: Iterable[Path]) -> str:
     """Files by name, size and time, the options, and the version that lays out shards, as a short digest.
 
     A partial pyramid is continued only under the same digest, and a worker that outlived its ingest writes nowhere
     else. Raises NotFound.
     """
     try:
-        stats = [(name, name.stat()) for name in _contents(job.paths, workspace)]
+        stats = [(name.resolve(), name.stat()) for name in files]
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename} is gone") from error
     described = [[str(name), stat.st_size, stat.st_mtime_ns] for name, stat in stats]
@@ -162,13 +150,13 @@ def _ingest_one(source: Source, job: _Job, workspace: Path, options: IngestOptio
         _prepare(folder, root)
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="bigimage-hash") as pool:
-            checksum = pool.submit(_checksum, _contents(job.paths, workspace), stop)
+            checksum = pool.submit(_checksum, source.files, stop)
             try:
                 _run(source, plan, job, options, progress=progress)
                 sha256 = checksum.result()
             finally:
                 stop.set()
-        if _fingerprint(job, workspace) != root.name:
+        if _fingerprint(job, source.files) != root.name:
             raise DataError(f"{', '.join(job.paths)} changed while being read; ingest again")
         _sweep(root)
         write_documents(root, plan, _describe(root, plan, sha256))

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from bigimage.errors import InputError, NotFound, OutOfBounds
 from bigimage.geometry.box import IndexBox
@@ -16,6 +18,7 @@ from bigimage.model.patch import Patch
 from bigimage.sources import SOURCES, module_for
 from bigimage.sources.door import OpenOptions, Source
 from tests.rasters import NORTH_UP, UTM, ramp, write
+from tests.unit.sources.dicom.series import ct, pixels, put_pixels, save, slice_of_ct
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,53 @@ def _vrt(folder: Path) -> list[Path]:
     return [path]
 
 
+def _voxels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    return (np.arange(np.prod(shape)) % 1009).astype(dtype).reshape(shape)
+
+
+def _nifti(folder: Path) -> list[Path]:
+    affine = np.array([[-0.7, 0.1, 0, 30], [0.1, 0.7, 0.2, -20], [0, -0.1, 2.5, 7], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(_voxels((13, 11, 9, 2), "int16"), affine)
+    image.to_filename(folder / "scan.nii.gz")
+    return [folder / "scan.nii.gz"]
+
+
+def _nrrd(folder: Path) -> list[Path]:
+    return [_written(folder / "scan.nrrd", _voxels((9, 11, 13), "uint16"), compressed=True)]
+
+
+def _detached(folder: Path) -> list[Path]:
+    return [_written(folder / "scan.mhd", _voxels((9, 11, 13), "float32"), compressed=False)]
+
+
+def _written(path: Path, array: np.ndarray, *, compressed: bool) -> Path:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.5, 0.4, 2.0))
+    sitk.WriteImage(image, str(path), useCompression=compressed)
+    return path
+
+
+def _series(folder: Path) -> list[Path]:
+    return save(ct(5), folder)
+
+
+def _multiframe(folder: Path) -> list[Path]:
+    ds = slice_of_ct(0)
+    put_pixels(ds, np.stack([pixels(k) for k in range(4)]))
+    return save([ds], folder)
+
+
 CASES = [
     Case("tiff", "raster", _tiff),
     Case("float-tiff", "raster", _float_tiff),
     Case("alpha-png", "raster", _alpha_png),
     Case("jp2", "raster", _jp2),
     Case("vrt", "raster", _vrt),
+    Case("nifti", "volume", _nifti),
+    Case("nrrd", "volume", _nrrd),
+    Case("detached", "volume", _detached),
+    Case("series", "dicom", _series),
+    Case("multiframe", "dicom", _multiframe),
 ]
 
 
@@ -152,6 +196,11 @@ def test_a_part_is_a_cut_of_the_whole(source: Source) -> None:
         if part.valid is not None:
             assert part.valid.dtype == np.bool_
             np.testing.assert_array_equal(part.valid, cut)
+
+
+def test_all_files_that_hold_pixels_are_told(case: Case, files: list[Path], source: Source) -> None:
+    assert {path.resolve() for path in source.files} == {path.resolve() for path in files[0].parent.iterdir()}
+    assert len(set(source.files)) == len(source.files)
 
 
 def test_validity_is_announced(source: Source) -> None:

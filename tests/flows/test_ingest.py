@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 
 from bigimage import catalogue
 from bigimage.errors import BackendError, Cancelled, Conflict, DataError, InputError, NotFound, Unsupported
@@ -245,15 +246,17 @@ def test_other_options_start_anew(workspace: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_source_that_changes_under_the_ingest_is_noticed(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize("named", ["scene.tif", "mosaic.vrt"])
+def test_a_source_that_changes_under_the_ingest_is_noticed(tmp_path: Path, workers: int, named: str) -> None:
     source = _scene(tmp_path / "scene.tif")
+    rasterio.shutil.copy(source, tmp_path / "mosaic.vrt", driver="VRT")
 
     def meddle(done: int, total: int) -> None:
         if done == total:
             os.utime(source, ns=(1, 1))
 
     with pytest.raises(DataError, match="changed while being read"):
-        open_workspace(tmp_path / "ws").ingest(source, workers=workers, progress=meddle)
+        open_workspace(tmp_path / "ws").ingest(tmp_path / named, workers=workers, progress=meddle)
     assert _visible(tmp_path / "ws") == []
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo
@@ -24,6 +25,11 @@ class Banded:
     def info(self) -> ImageInfo:
         """As of the wrapped source."""
         return self._source.info
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """As of the wrapped source."""
+        return self._source.files
 
     @property
     def layout(self) -> Layout:

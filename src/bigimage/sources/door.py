@@ -51,6 +51,11 @@ class Source(Protocol):
         ...
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that the pixels come from, in the order of the pixels; those that a named file refers to included."""
+        ...
+
+    @property
     def layout(self) -> Layout:
         """How pixels are fetched cheaply."""
         ...

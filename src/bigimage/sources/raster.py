@@ -59,6 +59,7 @@ class RasterSource:
         real = resolved(path)
         virtual = check_vrt(real, options.roots or ()) if driver == "VRT" else None
         target = real if virtual is None else virtual.text
+        self._files = (real,) if virtual is None else (real, *virtual.members)
         self._handles = Handles(self._name, lambda: open_dataset(target, driver), hidden=f"{real.parent}/")
         with ExitStack() as opened:
             opened.callback(self._handles.close)
@@ -74,6 +75,11 @@ class RasterSource:
     def info(self) -> ImageInfo:
         """Geometry, type and meaning."""
         return self._info
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and the members of a VRT."""
+        return self._files
 
     @property
     def layout(self) -> Layout:

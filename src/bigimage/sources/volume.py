@@ -69,6 +69,11 @@ class VolumeSource:
         return self._info
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and the one that holds the voxels of a header without any."""
+        return self._header.path, *self._header.beside
+
+    @property
     def layout(self) -> Layout:
         """Any box is cheap, once the voxels are unpacked."""
         return "tiles"

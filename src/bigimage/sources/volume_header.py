@@ -27,6 +27,8 @@ class VolumeHeader:
     """One volume file, its voxels not read yet."""
 
     path: Path
+    beside: tuple[Path, ...] = ()
+    """Other files that hold voxels."""
     driver: str
     """NIfTI, NRRD or MetaImage."""
     dtype: np.dtype[Any]

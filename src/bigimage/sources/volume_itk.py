@@ -80,6 +80,7 @@ def read_header(path: Path) -> VolumeHeader:
         opener = partial(flat, voxels, offset=offset, packing=packing, dtype=dtype, axes=axes, sizes=sizes)
     return VolumeHeader(
         path=path,
+        beside=_beside(path, fields),
         driver="NRRD" if is_nrrd else "MetaImage",
         dtype=dtype if where is not None else np.dtype(kind),
         axes=axes,
@@ -178,6 +179,13 @@ def _payload(
     if not voxels.is_file():
         raise NotFound(f"{name}, which holds the voxels of {path.name}, does not exist")
     return voxels, 0, packing
+
+
+def _beside(path: Path, fields: dict[str, str]) -> tuple[Path, ...]:
+    """The file that holds the voxels, where it is another one; those of a list or a pattern of names are not told."""
+    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
+    voxels = path.parent / name
+    return (voxels,) if name.upper() != "LOCAL" and voxels.is_file() else ()
 
 
 def _is_plain(fields: dict[str, str], sizes: dict[str, int]) -> bool:

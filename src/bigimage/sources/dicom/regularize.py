@@ -5,6 +5,7 @@ Missing pixels are left out of every average; a voxel is valid where at least ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +129,11 @@ class Regularized:
     def info(self) -> ImageInfo:
         """Geometry, type and meaning, on the regular grid."""
         return self._info
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the slices themselves."""
+        return self._source.files
 
     @property
     def layout(self) -> Layout:

@@ -7,6 +7,7 @@ Sources: DICOM PS3.3 C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,8 @@ def _left_out(group: Iterable[SlideFile], used: Sequence[SlideFile]) -> list[Ver
     others = [file for file in rest if file.kind != "VOLUME"]
     found: list[Verdict] = []
     if coarser:
-        message = f"{len(coarser)} coarser levels of the slide are left out; the pyramid makes its own"
+        many = "1 coarser level of the slide is" if len(coarser) == 1 else f"{len(coarser)} coarser levels are"
+        message = f"{many} left out; the pyramid makes its own"
         found.append(verdict(Code.SLIDE_LEVELS, message, coarser))
     if others:
         kinds = ", ".join(sorted({file.kind.lower() for file in others}))
@@ -204,6 +206,11 @@ class SlideSource:
     def info(self) -> ImageInfo:
         """Geometry, type and meaning."""
         return self._info
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the level that is read."""
+        return tuple(file.header.path for file in self._slide.files)
 
     @property
     def layout(self) -> ReadLayout:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,11 @@ class DicomSource:
     def info(self) -> ImageInfo:
         """Geometry, type and meaning."""
         return self._info
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the planes, in their order."""
+        return tuple(dict.fromkeys(frame.layout.path for stack in self._volume.frames for frame in stack))
 
     @property
     def layout(self) -> Layout:
