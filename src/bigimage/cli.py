@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print. Heavy parts are imported by the command that needs them."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -268,6 +269,8 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
 
 def main() -> None:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
+    # importing makes objects by the hundred thousand that all stay: searching them for garbage finds none
+    gc.set_threshold(100_000)
     debug = "--debug" in sys.argv[1:]
     status: object = 1
     try:

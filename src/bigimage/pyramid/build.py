@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SUBTREE = 2
 """Levels that one task climbs: 16 shards of the finest level in a raster."""
+FEW_TASKS = 4
+"""Fewer tasks than this leave workers idle; a stage above the first one climbs less far then."""
 
 
 def invalid_marker(root: Path) -> Path:
@@ -76,7 +78,7 @@ def plan_tasks(plan: PyramidPlan, *, by_rows: bool) -> list[list[Task]]:
         )
         floor = 0
     while floor < top:
-        level = min(top, floor + SUBTREE if floor >= 0 else SUBTREE)
+        level = _next_floor(plan, floor)
         stage = [
             Task(level, (shard,), lead, floor, _cost(plan, level, shard) if floor < 0 else 0)
             for lead in leads
@@ -88,6 +90,19 @@ def plan_tasks(plan: PyramidPlan, *, by_rows: bool) -> list[list[Task]]:
         shard = (0,) * len(plan.levels[0].factors)
         stages.append([Task(0, (shard,), lead, -1, _cost(plan, 0, shard)) for lead in leads])
     return stages
+
+
+def _next_floor(plan: PyramidPlan, floor: int) -> int:
+    """Level that the next stage climbs to, so that it has tasks for all workers, or else goes all the way."""
+    top = len(plan.levels) - 1
+    if floor < 0:
+        return min(top, SUBTREE)
+    if math.prod(_spatial_grid(plan, floor + 1)) == 1:
+        return top
+    level = min(top, floor + SUBTREE)
+    while level > floor + 1 and math.prod(_spatial_grid(plan, level)) < FEW_TASKS:
+        level -= 1
+    return level
 
 
 def _spatial_grid(plan: PyramidPlan, level: int) -> tuple[int, ...]:
