@@ -214,7 +214,8 @@ def _stacks(part: Part) -> list[Volume]:
     short = [stack for stack in times.stacks if not any(stack is other for other in complete)]
     if short:
         left = tuple(frame.instance for stack in short for frame in stack)
-        message = f"{_count(short, 'time point')} of {len(times.stacks)} lack slices or lie elsewhere and are left out"
+        what = "lacks slices or lies elsewhere and is" if len(short) == 1 else "lack slices or lie elsewhere and are"
+        message = f"{len(short)} of {len(times.stacks)} time points {what} left out"
         notes.append((Code.INCOMPLETE, message, left))
     return [_volume(tuple(complete), times.key, notes)]
 

@@ -100,7 +100,7 @@ class Elements:
         if value is None:
             return None
         if value != int(value):
-            self.faults[keyword] = f"{value:g} is not a whole number"
+            self.faults[keyword] = f"is not a whole number ({value:g})"
             return None
         return int(value)
 
@@ -146,7 +146,7 @@ def _numbers(stated: str | None, tag: int, value: bytes, little: bool) -> tuple[
             text = value.decode("latin-1").strip(" \0\\")
             values = tuple(float(part) for part in text.split("\\")) if text else ()
     except (ValueError, struct.error):
-        return f"{value[:32]!r} is not a number"
+        return f"is not a number ({value[:32]!r})"
     return values if all(map(math.isfinite, values)) else "is not finite"
 
 

@@ -114,9 +114,8 @@ def _expand(paths: Sequence[Path], names: Names) -> tuple[list[Path], list[Verdi
             listed, lost = _listed(path)
             files.update(dict.fromkeys(listed))
             if lost:
-                missing.append(
-                    verdict(Code.MISSING_FILE, f"{names(path)} lists {len(lost)} files that are not there", lost)
-                )
+                many = "1 file that is" if len(lost) == 1 else f"{len(lost)} files that are"
+                missing.append(verdict(Code.MISSING_FILE, f"{names(path)} lists {many} not there", lost))
         else:
             files[path] = None
     return list(files), missing
