@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from bigimage.errors import BigImageError
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
-from tilesrv import crops, errors, health, images, jobs, maps, pages, planes, tiles, values, zarr
+from tilesrv import crops, errors, health, images, jobs, maps, pages, placing, planes, tiles, values, zarr
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
 from tilesrv.metrics import Metrics
@@ -27,6 +27,7 @@ ROUTES: tuple[Endpoint, ...] = (
     *maps.ROUTES,
     *crops.ROUTES,
     *values.ROUTES,
+    *placing.ROUTES,
     *images.ROUTES,
     *jobs.ROUTES,
     *health.ROUTES,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimage.errors import DataError, InputError, OutOfBounds
+from bigimage.errors import DataError, FrameMismatch, InputError, OutOfBounds
 from bigimage.geometry.box import IndexBox
-from bigimage.geometry.frame import Frame, GeoFrame, describe, transform_points
+from bigimage.geometry.frame import WGS84, Frame, GeoFrame, describe, transform_points
 from bigimage.model.image import Band
 from bigimage.model.patch import Patch
 from bigimage.pyramid.pyramid import Pyramid
@@ -23,6 +23,17 @@ def number(value: Any) -> float | int | None:
     """A value as JSON has it; None for NaN and infinities."""
     plain = value.item() if isinstance(value, np.generic) else value
     return plain if math.isfinite(plain) else None
+
+
+def degrees(world: "NDArray[np.float64]", frame: Frame) -> list[float] | None:
+    """Longitude and latitude on WGS 84 of a place (x, y); None where it has none, as on another planet."""
+    if not isinstance(frame, GeoFrame):
+        return None
+    try:
+        found = transform_points(world, frame, GeoFrame(WGS84))
+    except (DataError, FrameMismatch):
+        return None
+    return [float(v) for v in found] if np.isfinite(found).all() else None
 
 
 def point(pyramid: Pyramid, coord: Sequence[float], *, crs: str | None, t: int) -> dict[str, Any]:
@@ -57,6 +68,7 @@ def point(pyramid: Pyramid, coord: Sequence[float], *, crs: str | None, t: int) 
     return {
         "id": pyramid.id,
         "coord": list(coord),
+        "lonlat": degrees(world, grid.frame),
         "frame": describe(frame),
         "index": list(index),
         "valid": patch.valid is None or bool(patch.valid.all()),

@@ -219,6 +219,11 @@ POINT_SCHEMA = {
     "required": ["id", "coord", "frame", "index", "valid", "values", "physical", "bands"],
     "properties": {
         "index": {"type": "array", "items": {"type": "integer"}, "description": "Pixel, in array order."},
+        "lonlat": {
+            "type": ["array", "null"],
+            "items": {"type": "number"},
+            "description": "Longitude and latitude of the point on WGS 84.",
+        },
         "valid": {"type": "boolean"},
         "values": {**_NUMBERS, "description": "Stored value of each band."},
         "physical": {**_NUMBERS, "description": "Scale and offset applied; null where missing."},
