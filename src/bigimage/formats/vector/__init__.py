@@ -38,7 +38,10 @@ def sniff(path: Path) -> list[str]:
 
 
 def format_for(path: Path) -> str:
-    """Name of the one format that a file is of. Raises NotFound, DataError when none is, InputError when several are."""
+    """Name of the one format that a file is of.
+
+    Raises NotFound, DataError when it is of none that is known, InputError when it may be of several.
+    """
     found = sniff(path)
     if not found:
         raise DataError(f"{path} is of no known annotation format (tried: {', '.join(FORMATS)}); name it with --format")

@@ -1,0 +1,360 @@
+"""Annotations to files and back: checked whole before anything is stored, written whole or not at all."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from bigimage.errors import Conflict, DataError, InputError, NotFound
+from bigimage.exchange.merging import merged, says_same
+from bigimage.exchange.output import (
+    REPORT_SUFFIX,
+    Exported,
+    Progress,
+    Stop,
+    counted,
+    digest,
+    ignore_progress,
+    never,
+    require_lossless,
+    summary,
+    unfinished,
+    write_report,
+)
+from bigimage.exchange.painting import paint
+from bigimage.formats.door import Context, Options, Report, VectorFormat, check_options
+from bigimage.formats.vector import FORMATS, format_for
+from bigimage.geometry.box import WorldBox
+from bigimage.model.annotation import Annotation
+from bigimage.model.change import Added, Change, Edited, Removed, Revision
+from bigimage.model.image import ImageInfo
+from bigimage.model.labels import Label, Schema
+from bigimage.model.problem import Invalid, Problem
+from bigimage.model.validate import validate_all
+from bigimage.model.where import Where
+from bigimage.store.door import AnnotationStore, Moment
+
+CHECKED = 10_000
+"""Annotations that are checked at a time."""
+MOST_PROBLEMS = 1000
+"""Most problems that a refusal lists."""
+_SNAPSHOT_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    revision: Revision | None
+    """The one that it made; None when everything was there already."""
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    """Annotations of the file that had been imported and removed since; they stay removed."""
+    report: Mapping[str, Any]
+
+
+def vector_format(name: str) -> VectorFormat:
+    """Format of a name. Raises InputError."""
+    if name not in FORMATS:
+        raise InputError(f"unknown format {name!r}; annotations can be written as {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def context_for(info: ImageInfo, schema: Schema, *, file_name: str = "", source: str = "") -> Context:
+    """What formats are told about an image."""
+    return Context(info=info, schema=schema, paint=paint, file_name=file_name or info.id, source=source)
+
+
+# ---- export
+
+
+def export_annotations(
+    store: AnnotationStore,
+    info: ImageInfo,
+    *,
+    format: str,
+    output: Path,
+    options: Options | None = None,
+    box: WorldBox | None = None,
+    where: Where | None = None,
+    at: Moment | None = None,
+    file_name: str = "",
+    strict: bool = False,
+    progress: Progress = ignore_progress,
+    stop: Stop = never,
+) -> Exported:
+    """Write an image's annotations to a file or folder, and beside it a report of what the format could not hold.
+
+    Parameters
+    ----------
+    box, where, at
+        Which annotations, and as they were when; all that are there now by default.
+    file_name
+        Name of the image in the file.
+    strict
+        Refuse any loss; nothing is written then.
+    progress, stop
+        Told how many annotations are done, of how many; asked whether to stop.
+
+    Raises
+    ------
+    InputError, Unsupported, FrameMismatch
+        For an unknown format or option, an image that the format cannot be about, a loss when strict.
+    Conflict, BackendError, Cancelled
+        A folder is in the way; a disk or the database fails; it was stopped.
+    """
+    module, chosen = vector_format(format), dict(options or {})
+    check_options(format, module.OPTIONS, chosen)
+    revision, annotations = _one_state(store, info.id, box, where, at)
+    schema = _schema_of(store, info.id, box, where, at)
+    context = context_for(info, schema, file_name=file_name)
+    report = Report()
+    total = _count(store, info)
+    report_path = output.with_name(output.name + REPORT_SUFFIX)
+    with unfinished(output) as path:
+        stream = counted(annotations, total, progress, stop)
+        module.write(path, stream, context=context, report=report, options=chosen)
+        if strict:
+            require_lossless(report, format)
+        head = {"format": format, "image": info.id, "revision": revision, "schema": schema.version, "options": chosen}
+        told = summary(report, {**head, "sha256": digest(path)})
+        write_report(path.with_name(report_path.name), report, told)
+    return Exported(output, report_path, told)
+
+
+def _one_state(
+    store: AnnotationStore, image: str, box: WorldBox | None, where: Where | None, at: Moment | None
+) -> tuple[int, Iterator[Annotation]]:
+    """Number of a revision, and the annotations exactly as they were at it."""
+    for _ in range(_SNAPSHOT_TRIES):
+        before = store.revision(image, at=at)
+        if at is not None or before is None:
+            break
+        found = store.query(image, box, where=where)
+        # the first one fixes the state that the query sees
+        first = list(islice(found, 1))
+        after = store.revision(image)
+        if after == before:
+            return before.number, chain(first, found)
+    else:
+        before = store.revision(image)
+    number = before.number if before else 0
+    return number, store.query(image, box, where=where, at=at if at is not None else number or None)
+
+
+def _schema_of(
+    store: AnnotationStore, image: str, box: WorldBox | None, where: Where | None, at: Moment | None
+) -> Schema:
+    """The label schema; where none was set, one made of the labels that occur, sorted by name."""
+    schema = store.schema()
+    if schema is not None and schema.labels:
+        return schema
+    names = sorted({a.label for a in store.query(image, box, where=where, at=at)})
+    return Schema(labels=tuple(Label(name=n, value=k) for k, n in enumerate(names, 1)))
+
+
+def _count(store: AnnotationStore, info: ImageInfo) -> int:
+    """About how many annotations there are, for the progress."""
+    bounds = info.grid.world_bounds()
+    size = 4 * max(b - a for a, b in zip(bounds.minimum, bounds.maximum, strict=True))
+    return sum(c.count for c in store.counts(info.id, bounds, size=size))
+
+
+# ---- import
+
+
+def import_annotations(
+    store: AnnotationStore,
+    info: ImageInfo,
+    path: Path,
+    *,
+    author: str,
+    format: str | None = None,
+    options: Options | None = None,
+    file_name: str = "",
+    strict: bool = False,
+    progress: Progress = ignore_progress,
+    stop: Stop = never,
+) -> Imported:
+    """Store what a file holds, as one revision, after all of it was found sound.
+
+    Annotations keep the ids that they have in the file, or get ones made from it, always the same: what is read again
+    changes nothing, and what was changed in the file since becomes an edit. What was removed here stays removed.
+
+    Raises
+    ------
+    Invalid
+        With every problem of the file, the first `MOST_PROBLEMS` in words; nothing is stored.
+    DataError, Unsupported, FrameMismatch, NotFound, InputError
+        For a damaged file, one about another image, a missing one, one whose format is unclear, wrong options.
+    Conflict, BackendError, Cancelled
+        Others changed the same annotations meanwhile; a disk or the database fails; it was stopped.
+    """
+    if not path.exists():
+        raise NotFound(f"{path} does not exist")
+    name = format or format_for(path)
+    module, chosen = vector_format(name), dict(options or {})
+    check_options(name, module.OPTIONS, chosen)
+    schema = store.schema() or Schema()
+    context = context_for(info, schema, file_name=file_name, source=path.name)
+    job = _Import(store, info, schema, module, path, context, chosen)
+    try:
+        plan = job.check(stop)
+        revision = job.store_all(plan, author, strict=strict, progress=progress, stop=stop)
+    except Conflict:
+        # an id is taken: now it is worth asking for each one by whom
+        job = replace(job, careful=True)
+        plan = job.check(stop)
+        revision = job.store_all(plan, author, strict=strict, progress=progress, stop=stop)
+    report = plan.report
+    report.written = plan.added + plan.changed
+    told = summary(report, {"format": name, "image": info.id, "source": path.name})
+    return Imported(revision, plan.added, plan.changed, plan.unchanged, plan.removed, told)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What an import found."""
+
+    report: Report
+    count: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """One import: the file is read once to be checked and once more to be stored, so that memory stays bounded."""
+
+    store: AnnotationStore
+    info: ImageInfo
+    schema: Schema
+    module: VectorFormat
+    path: Path
+    context: Context
+    options: Options
+    careful: bool = False
+    """Whether to look up ids that the image does not show, each by itself: they may be removed, or taken."""
+
+    def read(self, report: Report) -> Iterator[Annotation]:
+        """Annotations of the file. Raises DataError when it changed since it was checked."""
+        for annotation in self.module.read(self.path, context=self.context, report=report, options=self.options):
+            if report.problems:
+                raise DataError(f"{self.path} was changed while it was imported; import it again")
+            yield annotation
+
+    def check(self, stop: Stop) -> _Plan:
+        """Look at everything. Raises Invalid with every problem."""
+        report = Report()
+        plan = _Plan(report)
+        found = self.module.read(self.path, context=self.context, report=report, options=self.options)
+        problems: list[Problem] = []
+        ids = bytearray()
+        for part in _parts(counted(found, 0, ignore_progress, stop)):
+            problems.extend(self._problems(part, plan.count))
+            ids += b"".join(a.id.bytes for a in part)
+            plan.count += len(part)
+            self._sort(part, plan, problems)
+        problems = [*report.problems, *problems, *_twice(ids)]
+        if problems:
+            more = len(problems) - MOST_PROBLEMS
+            listed = problems[:MOST_PROBLEMS]
+            if more > 0:
+                listed.append(Problem("value", "", f"and {more} more problems"))
+            raise Invalid(f"{self.path.name} is refused, nothing was imported", listed)
+        return plan
+
+    def _problems(self, part: Sequence[Annotation], first: int) -> Iterator[Problem]:
+        """What is wrong with some annotations."""
+        info = self.info
+        times = info.shape[info.axes.index("t")] if "t" in info.axes else 1
+        schema = self.schema if self.schema.labels else None
+        for k, problem in validate_all(part, schema=schema, grid=info.grid, times=times):
+            yield problem.below(f"annotation {first + k} ({part[k].id})")
+
+    def _sort(self, part: Sequence[Annotation], plan: _Plan, problems: list[Problem]) -> None:
+        """Count what is new, changed and as it was."""
+        known = self.known(part)
+        for annotation in part:
+            stored = known.get(annotation.id)
+            if stored is None:
+                gone = self.gone(annotation.id)
+                if gone == "elsewhere":
+                    message = "an annotation of another image has this id"
+                    problems.append(Problem("duplicate", f"annotation {annotation.id}", message))
+                plan.removed += gone == "removed"
+                plan.added += gone == "new"
+            elif says_same(stored, self.merge(stored, annotation)):
+                plan.unchanged += 1
+            else:
+                plan.changed += 1
+
+    def known(self, part: Sequence[Annotation]) -> dict[UUID, Annotation]:
+        """Annotations of the image that are there already, of some."""
+        if self.store.revision(self.info.id) is None:
+            return {}
+        asked = Where(ids=frozenset(a.id for a in part))
+        return {a.id: a for a in self.store.query(self.info.id, where=asked)}
+
+    def gone(self, id: UUID) -> str:
+        """Whether an id that the image does not show is `new`, was `removed`, or belongs `elsewhere`."""
+        if not self.careful:
+            return "new"
+        try:
+            last = self.store.history(id)[-1]
+        except NotFound:
+            return "new"
+        if last.revision.image != self.info.id:
+            return "elsewhere"
+        return "removed" if isinstance(last.change, Removed) else "new"
+
+    def store_all(self, plan: _Plan, author: str, *, strict: bool, progress: Progress, stop: Stop) -> Revision | None:
+        """Store what is new and what changed, in one transaction; None where nothing is."""
+        if strict:
+            require_lossless(plan.report, self.module.NAME)
+        if not (plan.added or plan.changed):
+            return None
+        stream = counted(self.read(Report()), plan.count, progress, stop)
+        stamped = (replace(a, schema=self.schema.version or None) for a in stream)
+        if not (plan.changed or plan.unchanged or plan.removed):
+            return self.store.load(self.info.id, stamped, author=author)
+        return self.store.apply(self.info.id, self._changes(stamped), author=author).revision
+
+    def _changes(self, stream: Iterable[Annotation]) -> Iterator[Change]:
+        """Changes that make the stored annotations those of the file."""
+        for part in _parts(stream):
+            known = self.known(part)
+            for annotation in part:
+                stored = known.get(annotation.id)
+                if stored is None:
+                    if self.gone(annotation.id) == "new":
+                        yield Added(annotation)
+                    continue
+                found = self.merge(stored, annotation)
+                if not says_same(stored, found):
+                    yield Edited(replace(found, schema=self.schema.version or None), stored.version)
+
+    def merge(self, stored: Annotation, read: Annotation) -> Annotation:
+        """What is stored, with all that the file says differently."""
+        return merged(stored, read, self.module.KEEPS, self.info.grid)
+
+
+def _parts(stream: Iterable[Annotation]) -> Iterator[list[Annotation]]:
+    """Lists of `CHECKED` annotations."""
+    rest = iter(stream)
+    while part := list(islice(rest, CHECKED)):
+        yield part
+
+
+def _twice(ids: bytearray) -> list[Problem]:
+    """Ids that a file has more than once."""
+    count = len(ids) // 16
+    ordered = sorted(bytes(ids[16 * k : 16 * k + 16]) for k in range(count))
+    twice = sorted({a for a, b in pairwise(ordered) if a == b})
+    return [Problem("duplicate", f"annotation {UUID(bytes=v)}", "the id comes more than once") for v in twice]
