@@ -1,6 +1,7 @@
 """Errors as HTTP answers: one table of classes, looked up by ancestry, told as RFC 9457 problem documents."""
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ from bigimage.errors import (
     OutOfBounds,
     Unsupported,
 )
+from bigimage.model.problem import Invalid, Problem
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:bigimage:problem:"
@@ -55,6 +57,36 @@ class TooMany(InputError):
     """The client has started as much as it may; try again when some of it is done."""
 
 
+class Unauthorized(InputError):
+    """Nobody knows who asks; a valid token would tell."""
+
+
+class PreconditionRequired(InputError):
+    """A change that does not say what it was made from."""
+
+
+class Stale(Conflict):
+    """A change that was made from another version than the present one.
+
+    Parameters
+    ----------
+    members
+        What the problem document says besides: `current` and `yours`.
+    """
+
+    def __init__(self, message: str, members: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.members = members
+
+
+class Taken(Conflict):
+    """What was to be made is there already; `members` as of `Stale`."""
+
+    def __init__(self, message: str, members: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.members = members
+
+
 class Busy(BackendError):
     """Too much is waiting already; try again in a moment."""
 
@@ -69,9 +101,13 @@ class ClientGone(BigImageError):
 
 STATUS: dict[type[Exception], tuple[int, str]] = {
     InputError: (400, "input"),
+    Invalid: (400, "invalid"),
+    Unauthorized: (401, "unauthorized"),
     Forbidden: (403, "forbidden"),
     NotFound: (404, "not-found"),
     Conflict: (409, "conflict"),
+    Stale: (412, "stale"),
+    PreconditionRequired: (428, "precondition-required"),
     TooLarge: (413, "too-large"),
     UnsupportedMedia: (415, "unsupported-media"),
     TooMany: (429, "too-many"),
@@ -90,6 +126,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 
 def status_of(error: Exception) -> tuple[int, str]:
     """HTTP status and problem name of an error; 500 for one that nobody foresaw."""
+    if isinstance(error, BackendError) and "disk is full" in str(error):
+        return STATUS[DiskFull]  # as SQLite tells it
     for cls in type(error).__mro__:
         row = STATUS.get(cls)
         if row is not None:
@@ -120,9 +158,19 @@ async def on_bigimage_error(request: Request, error: Exception) -> Response:
     """Answer to an error raised on purpose; it does not tell where on the server things lie."""
     status, name = status_of(error)
     headers = {"Retry-After": "1"} if isinstance(error, Busy | TooMany) else None
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
     folder = request.app.state.folder
     problems = tuple(p.replace(folder, "the workspace") for p in getattr(error, "problems", ()))
-    return respond(document(status, name, str(error).replace(folder, "the workspace"), problems), headers)
+    body = document(status, name, str(error).replace(folder, "the workspace"), problems)
+    if isinstance(error, Invalid):
+        body["details"] = problem_list(error.details)
+    return respond({**body, **getattr(error, "members", {})}, headers)
+
+
+def problem_list(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems as JSON."""
+    return [{"kind": p.kind, "place": p.place, "message": p.message} for p in problems]
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Response:
