@@ -55,7 +55,8 @@ def read_header(path: Path) -> VolumeHeader:
     axes, sizes = _axes(path, shape, samples)
     verdicts: list[Verdict] = []
     affine = _affine(header, sizes, verdicts)
-    slope, intercept = _scaling(header)
+    # nibabel takes the scaling out of the header it hands out
+    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
     voxels = Path(image.file_map["image"].filename)
     if not voxels.is_file():
         raise NotFound(f"{voxels.name}, which holds the voxels of {path.name}, does not exist")
@@ -140,12 +141,6 @@ def _affine(header: Any, sizes: dict[str, int], verdicts: list[Verdict]) -> "np.
     message = "the file has neither sform nor qform; x, y, z are taken to run right, anterior, superior"
     verdicts.append(Verdict(code="NO_ORIENTATION", message=message))
     return scale @ header.get_base_affine()
-
-
-def _scaling(header: Any) -> tuple[float, float]:
-    """Slope and intercept; 1 and 0 where the file states none."""
-    slope, intercept = header.get_slope_inter()
-    return (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
 
 
 def _times(header: Any, count: int) -> dict[str, Any] | None:
