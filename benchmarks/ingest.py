@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import rasterio
+
 from benchmarks.harness import Runs, machine, run, size_mb, table
 from benchmarks.ingest_peers import PEERS
 from fixtures.make import scene
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="uint8")
     parser.add_argument("--compress", default=None, help="of the source: deflate, zstd, … (default none)")
     parser.add_argument("--striped", action="store_true", help="source in strips of one row")
+    parser.add_argument("--mosaic", type=int, default=1, help="repeat the scene N by N times, as a VRT")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="names of contenders")
     parser.add_argument("--folder", type=Path, default=None, help="where to work (default: a temporary folder)")
@@ -64,16 +67,40 @@ def main() -> None:
             folder / "scene.tif", size=(options.size, options.size), bands=options.bands, dtype=options.dtype,
             compress=options.compress, block=None if options.striped else 256,
         )  # fmt: skip
+        if options.mosaic > 1:
+            source = mosaic(source, options.mosaic)
+        side = options.size * options.mosaic
         # pixels, not the file: a compressed source holds as many
-        pixels = (
-            options.size**2 * options.bands * {"uint8": 1, "uint16": 2, "int16": 2, "float32": 4}[options.dtype] / 1e6
-        )
+        pixels = side**2 * options.bands * {"uint8": 1, "uint16": 2, "int16": 2, "float32": 4}[options.dtype] / 1e6
         rows = measure(source, folder, rounds=options.rounds, only=options.only)
     print(
-        f"{options.size}×{options.size}×{options.bands} {options.dtype}, source {options.compress or 'uncompressed'}"
+        f"{side}×{side}×{options.bands} {options.dtype}, source {options.compress or 'uncompressed'}"
         f"{', striped' if options.striped else ''}, {pixels:.0f} MB; {machine()}\n"
     )
     print(table(rows, source_mb=pixels, reference="bigimage"))
+
+
+def mosaic(scene: Path, count: int) -> Path:
+    """VRT beside a scene that repeats it `count` by `count` times: a huge image that takes no room on disk."""
+    with rasterio.open(scene) as file:
+        height, width, types = file.height, file.width, file.dtypes
+    names = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "float32": "Float32"}
+    tile = (
+        '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>'
+        '<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>'
+        '<DstRect xOff="{x}" yOff="{y}" xSize="{width}" ySize="{height}"/></SimpleSource>'
+    )
+    places = [(x * width, y * height) for y in range(count) for x in range(count)]
+    bands = "".join(
+        f'<VRTRasterBand dataType="{names[kind]}" band="{band}">'
+        + "".join(tile.format(name=scene.name, band=band, width=width, height=height, x=x, y=y) for x, y in places)
+        + "</VRTRasterBand>"
+        for band, kind in enumerate(types, 1)
+    )
+    path = scene.with_suffix(".vrt")
+    size = f'rasterXSize="{width * count}" rasterYSize="{height * count}"'
+    path.write_text(f"<VRTDataset {size}>{bands}</VRTDataset>", "utf-8")
+    return path
 
 
 def settle(folder: Path, size: int) -> None:
@@ -105,7 +132,7 @@ def measure(source: Path, folder: Path, *, rounds: int, only: list[str] | None) 
             if name in MODULES and importlib.util.find_spec(MODULES[name]) is None:
                 row.note = "not installed"
                 continue
-            settle(folder, source.stat().st_size)
+            settle(folder, (folder / "scene.tif").stat().st_size)
             wall, cpu, rss, error = run(command)
             if error:
                 row.note = f"failed: {error[:120]}"
