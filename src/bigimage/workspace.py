@@ -3,7 +3,9 @@
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
@@ -15,16 +17,34 @@ from bigimage.errors import BackendError, InputError
 from bigimage.ingest import IngestOptions, Progress, ingest
 from bigimage.link import is_store, link, open_linked
 from bigimage.model.image import Role, check_id
+from bigimage.model.region import Region, blocks
 from bigimage.pyramid.foreign import store_id
 from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.pyramid.unsharded import write_unsharded
 from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
-from bigimage.store.opening import open_store
+from bigimage.store.database import Database
+from bigimage.store.door import LeaseStore, PeopleStore, RegionStore
+from bigimage.store.leases import SqlLeases
+from bigimage.store.opening import open_database
+from bigimage.store.people import SqlPeople
+from bigimage.store.regions import SqlRegions
+from bigimage.store.sql import SqlStore
 
 UNSHARDED = "unsharded"
 DATABASE = "annotations.db"
 """File of the annotations where `Settings.store` names no database."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the database keeps."""
+
+    database: Database
+    annotations: Annotations
+    people: SqlPeople
+    regions: SqlRegions
+    leases: SqlLeases
 
 
 class Workspace:
@@ -35,7 +55,7 @@ class Workspace:
         self._caches = Caches(ByteLRU[Any](settings.index_cache), ByteLRU[Any](settings.chunk_cache))
         self._open: dict[str, tuple[tuple[int, ...], Pyramid]] = {}
         self._lock = threading.Lock()
-        self._annotations: Annotations | None = None
+        self._kept: _Kept | None = None
 
     @property
     def path(self) -> Path:
@@ -74,15 +94,49 @@ class Workspace:
     def annotations(self) -> Annotations:
         """The annotations, in the database that `Settings.store` names; opened, and made, when first used.
 
-        Raises BackendError, Unsupported, InputError; see `bigimage.store.opening.open_store`.
+        Raises BackendError, Unsupported, InputError; see `bigimage.store.opening.open_store`. So do `people`,
+        `regions` and `leases`, which lie in the same database.
         """
+        return self._database().annotations
+
+    @property
+    def people(self) -> PeopleStore:
+        """People, their roles and tokens."""
+        return self._database().people
+
+    @property
+    def regions(self) -> RegionStore:
+        """Regions of images as units of work."""
+        return self._database().regions
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Rights to write something that several processes could write."""
+        return self._database().leases
+
+    def _database(self) -> _Kept:
+        """What the database keeps."""
         with self._lock:
-            if self._annotations is None:
-                store = open_store(self.settings.store or self._make_folder() / DATABASE)
-                self._annotations = Annotations(
-                    store, lambda image: self.image(image).info, new_id=uuid4, author=self.settings.author
+            if self._kept is None:
+                database = open_database(self.settings.store or self._make_folder() / DATABASE)
+                self._kept = _Kept(
+                    database,
+                    Annotations(
+                        SqlStore(database), lambda i: self.image(i).info, new_id=uuid4, author=self.settings.author
+                    ),
+                    SqlPeople(database, new_secret=token_urlsafe),
+                    SqlRegions(database, new_id=uuid4),
+                    SqlLeases(database),
                 )
-            return self._annotations
+            return self._kept
+
+    def split_regions(self, image: str, *, size: int, replace_open: bool = False) -> list[Region]:
+        """Split an image into regions: squares of `size` pixels of a raster, ranges of `size` slices of a volume.
+
+        Raises NotFound; Conflict when the image has such regions already, or, with `replace_open`, when one of them is
+        claimed or done; InputError for a size that makes no sense.
+        """
+        return self.regions.add(image, blocks(self.image(image).info.grid, size), replace_open=replace_open)
 
     def _make_folder(self) -> Path:
         """The workspace's folder, made where it is missing. Raises BackendError."""
@@ -95,9 +149,9 @@ class Workspace:
     def close(self) -> None:
         """Let go of the database; it is opened again when it is used again."""
         with self._lock:
-            if self._annotations is not None:
-                self._annotations.store.close()
-                self._annotations = None
+            if self._kept is not None:
+                self._kept.database.close()
+                self._kept = None
 
     def ingest(
         self,

@@ -86,6 +86,22 @@ def test_a_store_is_found_again(place: str) -> None:
     again.close()
 
 
+def test_a_database_of_an_older_version_is_brought_up_to_date(place: str) -> None:
+    store = open_store(place)
+    store.apply("scene", [Added(at(0, 0, number=1))], author="ann")
+    with store.database.writing() as connection:
+        for table in (tables.person, tables.token, tables.region, tables.lease):
+            table.drop(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    store.close()
+    again = open_store(place)
+    assert numbers(again.query("scene")) == [1]
+    with again.database.reading() as connection:
+        assert set(sa.inspect(connection).get_table_names()) >= set(tables.metadata.tables)
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == databases.HEAD
+    again.close()
+
+
 def test_a_database_of_a_newer_version_is_left_alone(place: str) -> None:
     store = open_store(place)
     with store.database.writing() as connection:
@@ -224,7 +240,8 @@ def test_backups_of_another_version_are_refused(sealed: Path, store: SqlStore, t
     other = tmp_path / "other.backup"
     shutil.copy(sealed, other)
     with sqlite3.connect(other) as raw:
-        raw.execute('UPDATE seal SET document = replace(document, \'"version": "0001"\', \'"version": "0000"\')')
+        present = f'"version": "{databases.HEAD}"'
+        raw.execute("UPDATE seal SET document = replace(document, ?, ?)", (present, '"version": "0000"'))
     raw.close()
     with pytest.raises(Unsupported, match="of version 0000"):
         restore(store, other)

@@ -28,8 +28,7 @@ from bigimage.store.verify import verify_within
 
 FORMAT = 1
 _SEAL = "CREATE TABLE seal (document TEXT NOT NULL)"
-_KEPT = [t for t in tables.metadata.sorted_tables if t is not tables.once]
-"""Everything but idempotency keys, which concern requests to the old server."""
+_KEPT = [t for t in tables.metadata.sorted_tables if t not in tables.PASSING]
 
 
 def backup(store: SqlStore, path: Path, *, made: datetime) -> dict[str, int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEAD = "0001"
+HEAD = "0002"
 """Migration that the tables of `bigimage.store.tables` correspond to."""
 FETCH = 2000
 """Rows that a streamed query reads at a time."""
@@ -76,6 +76,14 @@ class Database(ABC):
     @abstractmethod
     def lock_image(self, connection: sa.Connection, name: str) -> Sequence[Any] | None:
         """Row of an image, which nobody else can lock until the transaction ends; None when there is none."""
+
+    @abstractmethod
+    def lock_name(self, connection: sa.Connection, name: str) -> None:
+        """Wait until nobody else has locked a name, and lock it until the transaction ends."""
+
+    @abstractmethod
+    def now(self, connection: sa.Connection) -> int:
+        """Microseconds since 1970 by the clock that all users of the database share."""
 
     # ---- plain SQL, past SQLAlchemy where its few hundred microseconds would show
 

@@ -1,4 +1,4 @@
-"""The door to annotations: what every database does alike. Held by tests/contracts/test_store.py."""
+"""The doors to what is kept in a database: what every database does alike. Held by tests/contracts/test_store*.py."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.model.annotation import Annotation
 from bigimage.model.change import Applied, Change, Logged, Once, Revision
 from bigimage.model.labels import Schema
+from bigimage.model.lease import Lease
+from bigimage.model.person import Person, PersonRole, Token
+from bigimage.model.region import Plot, Region, RegionState
 from bigimage.model.where import Where
 
 if TYPE_CHECKING:
@@ -196,4 +199,108 @@ class AnnotationStore(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
+        ...
+
+
+class PeopleStore(Protocol):
+    """People, their roles and tokens. Thread-safe."""
+
+    def add(self, name: str, role: PersonRole) -> Person:
+        """Add somebody, without a token yet. Raises InputError for a name or role that cannot be, Conflict."""
+        ...
+
+    def change(self, name: str, role: PersonRole) -> Person:
+        """Give somebody another role. Raises NotFound, InputError."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove somebody with all their tokens; what they did stays theirs in the log. Raises NotFound."""
+        ...
+
+    def everyone(self) -> Sequence[Person]:
+        """Everybody, by name."""
+        ...
+
+    def issue(self, name: str, *, days: float | None = None) -> tuple[str, Token]:
+        """A new token of somebody, and what is kept about it; the token itself is not kept. Raises NotFound."""
+        ...
+
+    def who(self, token: str) -> Person | None:
+        """Whose token it is; None when it is nobody's, or has expired."""
+        ...
+
+    def tokens(self, name: str) -> Sequence[Token]:
+        """What is known about somebody's tokens, the oldest first."""
+        ...
+
+    def revoke(self, id: str) -> None:
+        """End a token, by its id. Raises NotFound."""
+        ...
+
+
+class RegionStore(Protocol):
+    """Regions of images as units of work. Thread-safe.
+
+    A region is `open`, then `claimed` by somebody, then `done`, and can be opened again. Each step makes a version;
+    with `base` a step is made only from that version. A step that was made already is answered the same, so that a
+    request may be repeated. A refused step raises Conflict, whose `clashes` hold the region as it is.
+    """
+
+    def add(self, image: str, plots: Iterable[Plot], *, replace_open: bool = False) -> list[Region]:
+        """Store regions of an image, in their order; with `replace_open`, instead of those that are there.
+
+        Raises Conflict when a name is taken or, with `replace_open`, when a region is claimed or done.
+        """
+        ...
+
+    def of(self, image: str, *, state: RegionState | None = None, assignee: str | None = None) -> Sequence[Region]:
+        """Regions of an image in the order in which they were made."""
+        ...
+
+    def get(self, id: UUID) -> Region:
+        """One region. Raises NotFound."""
+        ...
+
+    def remove(self, id: UUID, *, base: int | None = None) -> None:
+        """Remove a region; annotations stay. Raises NotFound, Conflict."""
+        ...
+
+    def claim(self, id: UUID, *, by: str, base: int | None = None) -> Region:
+        """Begin to work on a region that is open. Raises NotFound, Conflict."""
+        ...
+
+    def claim_next(self, image: str, *, by: str) -> Region | None:
+        """Begin to work on the first open region of an image; None when none is open."""
+        ...
+
+    def release(self, id: UUID, *, by: str | None = None, base: int | None = None) -> Region:
+        """Open a region again; with `by`, only one of that person's. Raises NotFound, Conflict."""
+        ...
+
+    def done(self, id: UUID, *, by: str, base: int | None = None) -> Region:
+        """Finish the work on a region that one has claimed. Raises NotFound, Conflict."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Rights to write something that several processes could write. Thread-safe."""
+
+    def acquire(self, name: str, *, holder: str, seconds: float) -> Lease:
+        """Take a lease that is free or has expired. Raises Conflict, which names the holder, and InputError."""
+        ...
+
+    def renew(self, lease: Lease, *, seconds: float) -> Lease:
+        """Hold a lease for so long from now. Raises Conflict when it has expired, or somebody else has it."""
+        ...
+
+    def check(self, lease: Lease) -> None:
+        """Raise Conflict unless a lease still holds."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens when it is somebody else's already."""
+        ...
+
+    def held(self, name: str) -> Lease | None:
+        """Who holds a lease now; None when nobody does."""
         ...

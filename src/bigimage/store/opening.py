@@ -4,8 +4,11 @@ from pathlib import Path
 
 from bigimage.errors import BackendError, BigImageError, InputError
 from bigimage.store.database import Database
-from bigimage.store.door import AnnotationStore
+from bigimage.store.door import AnnotationStore, LeaseStore, PeopleStore, RegionStore
+from bigimage.store.leases import SqlLeases
+from bigimage.store.people import SqlPeople
 from bigimage.store.postgres import PostgresDatabase
+from bigimage.store.regions import SqlRegions
 from bigimage.store.sql import SqlStore
 from bigimage.store.sqlite import SqliteDatabase
 
@@ -15,16 +18,22 @@ def open_store(place: str | Path) -> SqlStore:
 
     Raises InputError for another kind of URL, BackendError when the database cannot be reached or made.
     """
+    return SqlStore(open_database(place))
+
+
+def open_database(place: str | Path) -> Database:
+    """Open the database at a path or URL, with its tables made and up to date; see `open_store`."""
     database = _database(place)
     try:
-        return SqlStore(database)
+        database.prepare()
     except BigImageError:
         database.close()
         raise
+    return database
 
 
 def _database(place: str | Path) -> Database:
-    """Database at a path or URL."""
+    """Database at a path or URL, as it is."""
     text = str(place)
     if text.startswith(("postgresql:", "postgresql+psycopg:")):
         return PostgresDatabase(text)
@@ -37,5 +46,6 @@ def _database(place: str | Path) -> Database:
     return SqliteDatabase(path)
 
 
-_: type[AnnotationStore] = SqlStore
-"""The type checker holds the store to its door here."""
+_: tuple[type[AnnotationStore], type[PeopleStore], type[RegionStore], type[LeaseStore]]
+_ = (SqlStore, SqlPeople, SqlRegions, SqlLeases)
+"""The type checker holds the stores to their doors here."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TABLES_LOCK = 0x62696769
 """Advisory lock held by whoever makes or changes tables."""
+NAMES_LOCK = 0x6269676E
+"""First number of the advisory locks on names."""
 CHANNEL = "bigimage_changes"
 MANY = 10_000
 """Loads of so many rows are followed by fresh statistics, without which the planner takes the tables for empty."""
@@ -91,6 +93,14 @@ class PostgresDatabase(Database):
         sql = "SELECT id, name, frame, ndim, revision, entries, levels FROM image WHERE name = ? FOR UPDATE"
         found = self.fetch(connection, sql, (name,))
         return found[0] if found else None
+
+    def lock_name(self, connection: sa.Connection, name: str) -> None:
+        """Lock a name until the transaction ends."""
+        self.fetch(connection, "SELECT pg_advisory_xact_lock(?, hashtext(?))", (NAMES_LOCK, name))
+
+    def now(self, connection: sa.Connection) -> int:
+        """Clock of the server."""
+        return self.fetch(connection, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")[0][0]
 
     def fetch(self, connection: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
         """All rows of a query."""

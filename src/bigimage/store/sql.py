@@ -55,7 +55,6 @@ class SqlStore:
         self.reader = Reader(database, self.lookup)
         self.journal = Journal(self.reader)
         self._clock = clock
-        database.prepare()
 
     # ---- writing
 

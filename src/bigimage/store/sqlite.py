@@ -79,6 +79,13 @@ class SqliteDatabase(Database):
         found = self.fetch(connection, f"SELECT {_IMAGE_COLUMNS} FROM image WHERE name = ?", (name,))
         return found[0] if found else None
 
+    def lock_name(self, connection: sa.Connection, name: str) -> None:
+        """Nothing: the whole file is already ours."""
+
+    def now(self, connection: sa.Connection) -> int:
+        """Clock of the machine, on which all users of a file are."""
+        return time.time_ns() // 1000
+
     def fetch(self, connection: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
         """All rows of a query."""
         return _raw(connection).execute(sql, parameters).fetchall()

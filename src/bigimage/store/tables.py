@@ -182,6 +182,51 @@ once = sa.Table(
     comment="Idempotency keys and the answers they got",
 )
 
+person = sa.Table(
+    "person",
+    metadata,
+    _column("name", sa.Text(), primary_key=True),
+    _column("role", sa.Text()),
+    _column("created", Big),
+    comment="People and their roles",
+)
+token = sa.Table(
+    "token",
+    metadata,
+    _column("digest", sa.LargeBinary(32), primary_key=True),
+    _column("person", sa.Text()),
+    _column("created", Big),
+    _column("expires", Big, nullable=True),
+    comment="SHA-256 of the tokens that people show, and until when they hold",
+)
+region = sa.Table(
+    "region",
+    metadata,
+    _column("id", Id(), primary_key=True),
+    _column("image", sa.Text()),
+    _column("place", sa.Integer()),
+    _column("name", sa.Text()),
+    _column("box", sa.Text()),
+    _column("area", sa.LargeBinary(), nullable=True),
+    _column("state", sa.Text()),
+    _column("assignee", sa.Text(), nullable=True),
+    _column("version", sa.Integer()),
+    _column("created", Big),
+    _column("modified", Big),
+    comment="Regions of images as units of work",
+)
+lease = sa.Table(
+    "lease",
+    metadata,
+    _column("name", sa.Text(), primary_key=True),
+    _column("holder", sa.Text()),
+    _column("fence", Big),
+    _column("expires", Big),
+    comment="Who may write what, until when (microseconds since 1970, UTC)",
+)
+
+sa.Index("token_person", token.c.person)
+sa.Index("region_image", region.c.image, region.c.place)
 sa.Index("annotation_cell", annotation.c.image, annotation.c.cell, annotation.c.label)
 sa.Index(
     "annotation_instance",
@@ -199,3 +244,5 @@ sa.Index(
 
 DERIVED = (annotation, uid, chunk)
 """Tables that the log makes again."""
+PASSING = (once, lease)
+"""Tables about requests and processes of the moment, which no backup holds."""
