@@ -14,7 +14,23 @@ from starlette.middleware.cors import CORSMiddleware
 from bigimage.errors import BigImageError
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
-from tilesrv import crops, errors, health, images, jobs, maps, pages, placing, planes, tiles, values, zarr
+from tilesrv import (
+    annotations,
+    crops,
+    edits,
+    errors,
+    health,
+    images,
+    jobs,
+    maps,
+    pages,
+    placing,
+    planes,
+    tiles,
+    values,
+    vectors,
+    zarr,
+)
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
 from tilesrv.metrics import Metrics
@@ -22,6 +38,9 @@ from tilesrv.routing import Endpoint, tell_allowed
 
 ROUTES: tuple[Endpoint, ...] = (
     *tiles.ROUTES,
+    *vectors.ROUTES,
+    *annotations.ROUTES,
+    *edits.ROUTES,
     *planes.ROUTES,
     *zarr.ROUTES,
     *maps.ROUTES,
@@ -119,7 +138,16 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=list(origins),
             allow_methods=[*SAFE, "POST", "PUT", "PATCH", "DELETE"] if named else list(SAFE),
-            allow_headers=["Content-Type", "Range", "If-Range", "If-Match", "If-None-Match", "Idempotency-Key"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Last-Event-ID",
+                "Range",
+                "If-Range",
+                "If-Match",
+                "If-None-Match",
+                "Idempotency-Key",
+            ],
             expose_headers=list(EXPOSED),
             max_age=86400,
         ),

@@ -9,7 +9,7 @@ from bigimage import catalogue
 from bigimage.errors import DataError, NotFound, Unsupported
 from bigimage.resample import warp
 from bigimage.workspace import Workspace
-from tilesrv import render
+from tilesrv import mvt, render
 
 LOOKED_AT = 200
 """Images whose pixel types are warmed for; those of further ones wait for their first use."""
@@ -54,6 +54,7 @@ class Warming:
         yield render.warm
         for kind in dict.fromkeys((*USUAL, *self._kinds())):
             yield partial(warp.warm, (kind,))
+        yield mvt.warm
 
     def _kinds(self) -> Iterator[str]:
         """Pixel types of the images that there are."""

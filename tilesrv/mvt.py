@@ -1,0 +1,264 @@
+"""Shapes to vector tiles: Mapbox Vector Tile specification 2.1, without a protobuf library. Pure.
+
+Tile coordinates count from the tile's upper left corner, y downwards, `EXTENT` to a side. What sticks out by more than
+`BUFFER` is cut off, so that outlines of a tile's fill and stroke meet those of its neighbours out of sight.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tilesrv import mvt_kernels as kernels
+
+EXTENT: Final = 4096
+BUFFER: Final = 128
+"""Units around the tile that shapes are kept in: 8 pixels of a 256-pixel tile."""
+MOST: Final = 1e150
+"""Coordinates beyond this would overflow when they are clipped; nobody means them."""
+Value = str | bool | int | float
+_EMPTY: Final = np.zeros(0, np.int64)
+
+
+class Paths(NamedTuple):
+    """Outlines of shapes as flat arrays."""
+
+    xy: NDArray[np.float64]
+    """(vertices, 2); rings are closed."""
+    first: NDArray[np.int64]
+    """(paths + 1,) first vertex of each path."""
+    kinds: NDArray[np.uint8]
+    """(paths,) see `mvt_kernels`."""
+    shape_first: NDArray[np.int64]
+    """(shapes + 1,) first path of each shape."""
+
+
+class Drawn(NamedTuple):
+    """Shapes as the commands of one tile."""
+
+    words: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    """First command of each shape that lies in the tile."""
+    stops: NDArray[np.int64]
+    types: NDArray[np.uint8]
+    """Points, lines or polygons."""
+    rows: NDArray[np.int64]
+    """Places of those shapes among all that were given."""
+
+
+class Column(NamedTuple):
+    """One attribute of a layer's features."""
+
+    key: str
+    codes: NDArray[np.int64]
+    """Place in `values` for each feature; -1 where it has none."""
+    values: Sequence[bytes]
+    """Encoded values; see `value`."""
+
+
+def flatten(geometries: NDArray[np.object_]) -> Paths:
+    """Paths of shapely points, lines and polygons, multiple or not; of None and empty ones no path.
+
+    The third coordinate is left out.
+    """
+    parts, owner = shapely.get_parts(geometries, return_index=True)
+    types = shapely.get_type_id(parts)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    exterior = np.diff(part, prepend=-1) > 0
+    paths, kinds = rings, np.where(exterior, kernels.EXTERIOR, kernels.INTERIOR).astype(np.uint8)
+    plain = np.flatnonzero(types != shapely.GeometryType.POLYGON)
+    if len(plain):
+        order = np.argsort(np.concatenate([part, plain]), kind="stable")
+        is_point = types[plain] == shapely.GeometryType.POINT
+        others = np.where(is_point, kernels.POINT, kernels.LINE).astype(np.uint8)
+        paths = np.concatenate([rings, parts[plain]])[order]
+        kinds = np.concatenate([kinds, others])[order]
+        part = np.concatenate([part, plain])[order]
+    xy, path = shapely.get_coordinates(paths, return_index=True)
+    return Paths(
+        np.ascontiguousarray(xy),
+        _firsts(path, len(paths)),
+        np.ascontiguousarray(kinds),
+        _firsts(owner[part], len(geometries)),
+    )
+
+
+def sound(paths: Paths) -> Paths:
+    """Paths without the vertices that have no finite place, no coordinate beyond what can be clipped."""
+    there = np.isfinite(paths.xy).all(axis=1)
+    if there.all():
+        return paths._replace(xy=np.clip(paths.xy, -MOST, MOST))
+    first = np.concatenate([[0], np.cumsum(there)])[paths.first]
+    return paths._replace(xy=np.clip(paths.xy[there], -MOST, MOST), first=first)
+
+
+def _firsts(owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """(count + 1,) where the items of each owner begin; owners ascend."""
+    return np.searchsorted(owner, np.arange(count + 1)).astype(np.int64)
+
+
+def draw(paths: Paths, *, extent: int = EXTENT, buffer: int = BUFFER) -> Drawn:
+    """Shapes in tile coordinates as commands: clipped, on whole numbers, exteriors clockwise as seen, holes not.
+
+    Every shape that touches the tile is there: an area or a line too small for the whole numbers becomes the least
+    that can be drawn. Holes and parts without area are left out. Vertices without a finite place are passed over.
+    """
+    paths = sound(paths)
+    words, word_first, types = kernels.draw(*paths, float(-buffer), float(extent + buffer))
+    rows = np.flatnonzero(types != kernels.NOTHING)
+    return Drawn(words, word_first[:-1][rows], word_first[1:][rows], types[rows], rows)
+
+
+def points(xy: NDArray[np.int64]) -> Drawn:
+    """Single points (n, 2) on the tile's whole numbers, as they are."""
+    n = len(xy)
+    words = np.empty((n, 3), np.uint32)
+    words[:, 0] = 1 << 3 | 1
+    words[:, 1:] = (xy << 1) ^ (xy >> 63)
+    starts = np.arange(n, dtype=np.int64) * 3
+    return Drawn(words.reshape(-1), starts, starts + 3, np.full(n, kernels.POINTS, np.uint8), np.arange(n))
+
+
+# ---- attributes
+
+
+def value(of: Value) -> bytes:
+    """A layer's `values` field: texts, truth, whole numbers of 64 bits, and doubles for all other numbers."""
+    if isinstance(of, str):
+        text = of.encode()
+        return _field(0x22, _field(0x0A, text))
+    if isinstance(of, bool):
+        return _field(0x22, bytes((0x38, of)))
+    if isinstance(of, int) and 0 <= of < 1 << 63:
+        return _field(0x22, b"\x28" + _varint(of))
+    if isinstance(of, int) and -(1 << 63) <= of < 0:
+        return _field(0x22, b"\x30" + _varint(2 * -of - 1))
+    return _field(0x22, b"\x19" + struct.pack("<d", float(of)))
+
+
+def constants(key: str, names: Sequence[str], codes: NDArray[np.integer]) -> Column:
+    """Column of texts, given as places in a few names."""
+    used, places = np.unique(codes, return_inverse=True)
+    listed: list[int] = used.tolist()
+    return Column(key, places.astype(np.int64), [value(names[k]) for k in listed])
+
+
+def whole_numbers(key: str, numbers: NDArray[np.integer], *, absent: int | None = None) -> Column:
+    """Column of whole numbers; features with the number `absent` have none."""
+    used, places = np.unique(numbers, return_inverse=True)
+    codes = places.astype(np.int64)
+    if absent is not None:
+        codes[numbers == absent] = -1
+    return Column(key, codes, [value(k) for k in used.tolist()])
+
+
+def doubles(key: str, numbers: NDArray[np.float64]) -> Column:
+    """Column of numbers; features with NaN have none."""
+    there = np.flatnonzero(~np.isnan(numbers))
+    codes = np.full(len(numbers), -1, np.int64)
+    codes[there] = np.arange(len(there))
+    return Column(key, codes, [value(v) for v in numbers[there].tolist()])
+
+
+def sparse(rows: Sequence[Mapping[str, Value]]) -> list[Column]:
+    """Columns of what some features have: one mapping for each feature."""
+    codes: dict[str, NDArray[np.int64]] = {}
+    values: dict[str, dict[bytes, int]] = {}
+    for k, row in enumerate(rows):
+        for key, of in row.items():
+            if key not in codes:
+                codes[key], values[key] = np.full(len(rows), -1, np.int64), {}
+            codes[key][k] = values[key].setdefault(value(of), len(values[key]))
+    return [Column(key, codes[key], list(values[key])) for key in sorted(codes)]
+
+
+def uuid_bytes(ids: Sequence[UUID]) -> NDArray[np.uint8]:
+    """(n, 16) bytes of UUIDs."""
+    return np.frombuffer(b"".join([u.bytes for u in ids]), np.uint8).reshape(len(ids), 16)
+
+
+def uuids(key: str, packed: NDArray[np.uint8]) -> Column:
+    """Column of UUIDs of (n, 16) bytes, as texts."""
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    out = np.full((len(packed), 40), ord("-"), np.uint8)
+    out[:, :4] = np.frombuffer(bytes((0x22, 38, 0x0A, 36)), np.uint8)
+    pairs = np.stack([digits[packed >> 4], digits[packed & 15]], axis=-1).reshape(len(packed), 32)
+    for start, stop, shift in ((0, 8, 4), (8, 12, 5), (12, 16, 6), (16, 20, 7), (20, 32, 8)):
+        out[:, start + shift : stop + shift] = pairs[:, start:stop]
+    data = out.tobytes()
+    return Column(key, np.arange(len(packed)), [data[k : k + 40] for k in range(0, len(data), 40)])
+
+
+def feature_ids(packed: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Numbers of 53 bits, which JavaScript holds exactly, that depend on all 16 bytes of a UUID and never change."""
+    halves = np.ascontiguousarray(packed).view(">u8").astype(np.uint64)
+    mixed = halves[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ halves[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F)
+    return (mixed >> np.uint64(11)).astype(np.int64)
+
+
+# ---- layers
+
+
+def layer(name: str, drawn: Drawn, ids: NDArray[np.int64], columns: Sequence[Column], *, extent: int = EXTENT) -> bytes:
+    """One layer of a tile; nothing when no feature is drawn.
+
+    Parameters
+    ----------
+    drawn
+        The features' geometry.
+    ids
+        Number of each drawn feature, not negative.
+    columns
+        Attributes of the drawn features.
+    """
+    if not len(drawn.rows):
+        return b""
+    tags, tag_first, values = _tags(columns, len(drawn.rows))
+    features = kernels.write(drawn.words, drawn.starts, drawn.stops, drawn.types, ids, tags, tag_first)
+    body = [_field(0x0A, name.encode()), features.tobytes()]
+    body += [_field(0x1A, c.key.encode()) for c in columns]
+    body += values
+    body += [b"\x28" + _varint(extent), b"\x78\x02"]
+    return _field(0x1A, b"".join(body))
+
+
+def _tags(columns: Sequence[Column], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], list[bytes]]:
+    """Pairs of keys and values by feature, where each feature's begin, and the values of all columns."""
+    rows: list[NDArray[np.int64]] = [_EMPTY]
+    pairs: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+    values: list[bytes] = []
+    for number, column in enumerate(columns):
+        there = np.flatnonzero(column.codes >= 0)
+        codes = column.codes[there] + len(values)
+        rows.append(there)
+        pairs.append(np.stack([np.full(len(there), number, np.int64), codes], axis=-1))
+        values.extend(column.values)
+    row = np.concatenate(rows)
+    order = np.argsort(row, kind="stable")
+    return np.concatenate(pairs)[order].reshape(-1), 2 * _firsts(row[order], count), values
+
+
+def _varint(number: int) -> bytes:
+    """A number in base 128, the lowest digit first."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _field(tag: int, body: bytes) -> bytes:
+    """A field whose length is told."""
+    return bytes((tag,)) + _varint(len(body)) + body
+
+
+def warm() -> None:
+    """Compile the kernels, or load them from numba's cache."""
+    geometries = np.array([shapely.box(0, 0, 9, 9), shapely.LineString([(0, 0), (9, 9)]), shapely.Point(1, 1)])
+    drawn = draw(flatten(geometries))
+    layer("warm", drawn, np.arange(3, dtype=np.int64), [])
