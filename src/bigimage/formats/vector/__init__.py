@@ -11,6 +11,7 @@ from bigimage.formats.door import VectorFormat
 _PLACES = {
     "geojson": "bigimage.formats.vector.geojson",
     "geojsonseq": "bigimage.formats.vector.geojsonseq",
+    "coco": "bigimage.formats.vector.coco",
 }
 
 
