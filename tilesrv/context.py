@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from typing import Any, TypeVar
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -19,6 +20,7 @@ from bigimage.workspace import Workspace
 from tilesrv.jobstore import JobStore
 from tilesrv.lanes import Lane
 from tilesrv.metrics import Metrics
+from tilesrv.people import People
 from tilesrv.warming import Warming
 
 T = TypeVar("T")
@@ -30,6 +32,10 @@ WAITING = 512
 """Most requests that wait for a thread; further ones are told to come back."""
 HEAVY_THREADS = 2
 """Threads for work that may take seconds."""
+READ_THREADS = 4
+"""Threads that read annotations."""
+EDIT_THREADS = 8
+"""Threads that write annotations where the database takes several writers at a time."""
 
 
 @dataclass(eq=False)
@@ -111,11 +117,18 @@ class Context:
     """Renders tiles, and what takes no longer."""
     heavy: Lane
     """Does what may take seconds, so that tiles never wait behind it."""
+    reads: Lane
+    """Reads annotations, and checks what is to be written."""
+    edits: Lane
+    """Writes annotations. SQLite has one writer at a time, and threads that wait here wait shorter than those there."""
     cache: ByteLRU[Any]
     """Finished tiles."""
     metrics: Metrics
     jobs: JobStore
     warming: Warming
+    people: People
+    owners: dict[UUID, str] = field(default_factory=dict[UUID, str])
+    """Images of annotations that were painted."""
 
     @classmethod
     def make(cls, workspace: Workspace, settings: Settings, metrics: Metrics) -> "Context":
@@ -127,10 +140,13 @@ class Context:
             Gallery(workspace),
             Lane("tiles", threads=threads, waiting=WAITING),
             Lane("heavy", threads=HEAVY_THREADS, waiting=WAITING),
+            Lane("reads", threads=READ_THREADS, waiting=WAITING),
+            Lane("edits", threads=EDIT_THREADS if settings.store else 1, waiting=WAITING),
             ByteLRU[Any](settings.tile_cache),
             metrics,
             JobStore(workspace.path),
             Warming(workspace),
+            People(workspace, settings.max_rate, any_host="*" in settings.allowed_hosts),
         )
 
     async def image(self, image: str) -> Served:
@@ -147,6 +163,9 @@ class Context:
         self.warming.stop()
         self.tiles.close()
         self.heavy.close()
+        self.reads.close()
+        self.edits.close()
+        self.workspace.close()
 
 
 def context_of(request: Request) -> Context:

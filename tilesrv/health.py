@@ -52,7 +52,7 @@ ROUTES = (
     Endpoint(
         "/health",
         health,
-        Operation(summary="Ready", tag="server", content={"application/json": HEALTH}, problems=(503,)),
+        Operation(summary="Ready", tag="server", content={"application/json": HEALTH}, problems=(503,), role=None),
     ),
     Endpoint(
         "/metrics",

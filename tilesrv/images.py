@@ -233,6 +233,7 @@ ROUTES = (
             status=202,
             problems=(400, 403, 404, 409, 413, 415, 429, 500, 501, 503, 507),
             body=POST_BODY,
+            role="admin",
         ),
         method="POST",
     ),
@@ -249,7 +250,14 @@ ROUTES = (
     Endpoint(
         "/images/{id}",
         delete_image,
-        Operation(summary="Deleted", tag="images", tables=(IMAGE,), status=204, problems=(400, 403, 404, 500, 503)),
+        Operation(
+            summary="Deleted",
+            tag="images",
+            tables=(IMAGE,),
+            status=204,
+            problems=(400, 403, 404, 500, 503),
+            role="admin",
+        ),
         method="DELETE",
     ),
 )

@@ -106,7 +106,7 @@ ROUTES = (
     Endpoint(
         "/jobs/{id}",
         cancel_job,
-        Operation(summary="The job, asked to stop", tag="jobs", tables=(JOB,), content=_ONE, status=202),
+        Operation(summary="The job, asked to stop", tag="jobs", tables=(JOB,), content=_ONE, status=202, role="admin"),
         method="DELETE",
     ),
     Endpoint(

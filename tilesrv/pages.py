@@ -72,7 +72,7 @@ async def viewer(request: Request) -> Response:
 
 def _page(path: str, handler: Handler, summary: str) -> Endpoint:
     """A route for people, which the interface's description leaves out."""
-    return Endpoint(path, handler, Operation(summary=summary, tag="pages", hidden=True))
+    return Endpoint(path, handler, Operation(summary=summary, tag="pages", hidden=True, role=None))
 
 
 ROUTES = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from bigimage.errors import InputError
 from tilesrv.errors import BadRequest
@@ -269,3 +269,11 @@ def _collect(params: Sequence[Param[Any]], query: bytes, problems: list[str]) ->
         if name in names:
             given.setdefault(name, []).append(value)
     return given
+
+
+def with_query(url: str, **changed: object) -> str:
+    """Address with some query parameters set anew; those that are None are taken away."""
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in changed]
+    added = [(name, str(value)) for name, value in changed.items() if value is not None]
+    return urlunsplit(parts._replace(query=urlencode([*kept, *added])))

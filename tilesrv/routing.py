@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from bigimage.model.person import Person, PersonRole
+from tilesrv.context import context_of
 from tilesrv.errors import MEDIA_TYPE
 from tilesrv.params import Table
+from tilesrv.people import bearer, check
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -34,6 +38,8 @@ REASONS = {
     507: "No room is left on the disk.",
 }
 """What each status of a problem document means, for the OpenAPI document."""
+ADMISSION = (401, 403, 429)
+"""What any route answers that not everybody may ask."""
 USUAL = (400, 404, 500, 501, 503)
 
 
@@ -54,6 +60,8 @@ class Operation:
     """OpenAPI request body."""
     hidden: bool = False
     """Leave it out of the OpenAPI document."""
+    role: PersonRole | None = "viewer"
+    """What who asks must be at least; None where anybody may ask."""
 
     def openapi(self) -> dict[str, Any]:
         """Members of the operation object that FastAPI cannot know."""
@@ -72,7 +80,8 @@ class Operation:
         for status, description in self.also.items():
             found[status] = {"description": description} | ({"content": content} if status == 206 else {})
         problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        for status in self.problems:
+        admission = () if self.role is None else ADMISSION
+        for status in sorted({*self.problems, *admission}):
             found[status] = {"description": REASONS[status], "content": problem}
         return found
 
@@ -102,6 +111,7 @@ class Endpoint(APIRoute):
         self.accepted = frozenset({"GET", "HEAD"} if method == "GET" else {method})
         self.allow = ", ".join(sorted(self.accepted))
         self.handler = handler
+        self.role: PersonRole | None = operation.role
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match of a request: full, path only (another method), or none."""
@@ -115,8 +125,21 @@ class Endpoint(APIRoute):
         """Answer a request."""
         if scope["method"] not in self.accepted:
             raise HTTPException(405, f"{scope['method']} is not served here", {"Allow": self.allow})
-        response = await self.handler(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        if self.role is not None:
+            scope["person"] = await admit(request, self.role)
+        response = await self.handler(request)
         await response(scope, receive, send)
+
+
+async def admit(request: Request, role: PersonRole) -> Person:
+    """Who sends a request, and may do what a role may. Raises Unauthorized, Forbidden, TooMany, BackendError."""
+    people = context_of(request).people
+    token = bearer(request.headers)
+    known, person = people.peek(token)
+    if not known:
+        person = await run_in_threadpool(people.look, token)
+    return check(people, request.scope, person, role)
 
 
 def tell_allowed(endpoints: Sequence[Endpoint]) -> None:
