@@ -1,28 +1,23 @@
 """The command line: parse, call one function, print. Heavy parts are imported by the command that needs them."""
 
 import gc
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from bigimage import catalogue
+from bigimage import catalogue, cli_annotations
+from bigimage.cli_tools import as_json
+from bigimage.cli_tools import load as _load
+from bigimage.cli_tools import print_json as _print_json
+from bigimage.cli_tools import print_table as _print_table
 from bigimage.errors import BigImageError, DataError, InputError
 from bigimage.progress import reporting
 from bigimage.settings import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
 HERE = {"help_option_names": ["-h", "--help"]}
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _load(module: str) -> Any:
-    """A module of ours that is too heavy to import before it is needed."""
-    return import_module(module)
 
 
 class _Numbers(click.ParamType[tuple[float, ...]]):
@@ -150,7 +145,7 @@ def info(settings: Settings, image: str, as_json: bool) -> None:
 @click.argument("image")
 @click.pass_obj
 def remove(settings: Settings, image: str) -> None:
-    """Delete the pixels and masks of IMAGE; its id is never used again."""
+    """Delete the pixels and masks of IMAGE; the log of its annotations is kept, its id is never used again."""
     _load("bigimage.workspace").open_workspace(settings=settings).remove(image)
 
 
@@ -243,6 +238,10 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "bigimage", "_BIGIMAGE_COMPLETE").source())
 
 
+for _command in cli_annotations.COMMANDS:
+    cli.add_command(_command)
+
+
 def _frame_text(frame: Mapping[str, Any]) -> str:
     """A frame in a few words."""
     match frame["type"]:
@@ -253,18 +252,6 @@ def _frame_text(frame: Mapping[str, Any]) -> str:
             return f"patient {frame['uid']}"
         case _:
             return "pixels"
-
-
-def _print_json(value: object) -> None:
-    """JSON for programs: strict, so that a NaN never slips through."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns as wide as their content."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def main() -> None:

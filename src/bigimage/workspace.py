@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
 from bigimage.store.database import Database
 from bigimage.store.door import LeaseStore, PeopleStore, RegionStore
+from bigimage.store.backup import backup, restore
 from bigimage.store.leases import SqlLeases
 from bigimage.store.opening import open_database
 from bigimage.store.people import SqlPeople
@@ -250,3 +252,17 @@ def open_workspace(path: str | Path | None = None, *, settings: Settings | None 
     if chosen.workspace.exists() and not chosen.workspace.is_dir():
         raise InputError(f"{chosen.workspace} is not a folder")
     return Workspace(chosen)
+    def backup(self, file: str | Path) -> dict[str, int]:
+        """Write everything in the database to a file, which appears whole or not at all; rows by table.
+
+        Raises BackendError, DataError when the file does not read back as it was written.
+        """
+        return backup(self._database().database, Path(file), made=datetime.now(UTC))
+
+    def restore(self, file: str | Path) -> dict[str, int]:
+        """Fill the database, which must be empty, from a backup, whole or not at all; rows by table.
+
+        Raises Conflict, DataError, Unsupported, BackendError; see `bigimage.store.backup.restore`.
+        """
+        return restore(self._database().database, Path(file))
+

@@ -14,12 +14,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
     ("exchange",),
     ("workspace",),
-    ("cli", "demo", "doctor", "__main__"),
+    ("cli", "cli_annotations", "cli_tools", "demo", "doctor", "__main__"),
 )
 """Imports go from a later floor to an earlier one; rooms of one floor do not know each other."""
 
 NEIGHBOURS: dict[tuple[str, str], str] = {
     ("settings", "errors"): "a setting that does not parse is an InputError",
+    ("cli", "cli_annotations"): "the command line is one program in several files",
+    ("cli", "cli_tools"): "all its files print alike",
+    ("cli_annotations", "cli_tools"): "all its files print alike",
     ("__main__", "cli"): "python -m bigimage is the command line",
     ("formats", "sources"): "a label volume is a volume: its header and voxels are read by the code that reads images",
 }
@@ -32,7 +35,7 @@ NOT_AT_THE_TOP: dict[str, str] = {
 
 BY_NAME: dict[str, str] = {
     "__init__": "the public names are loaded on first use, so that importing the package costs nothing",
-    "cli": "each command loads the rooms it needs, so that --help, list and info start fast",
+    "cli_tools": "each command loads the rooms it needs, so that --help, list and info start fast",
     "sources": "the table of sources names their modules, so that a raster loads no DICOM library",
     "formats.vector": "the table of formats names their modules, so that GeoJSON loads no table library",
     "formats.mask": "the table of formats names their modules, so that GeoTIFF loads no DICOM library",
@@ -75,7 +78,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "geopandas": ("model.geodataframe", "formats"),
     "dask": ("parallel", "pyramid.pyramid"),
     "distributed": ("parallel",),
-    "click": ("cli",),
+    "click": ("cli", "cli_annotations", "cli_tools"),
     "rich": ("cli", "demo", "doctor", "progress", "parallel"),
     "fastapi": ("tilesrv",),
     "starlette": ("tilesrv",),

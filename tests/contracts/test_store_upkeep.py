@@ -180,14 +180,14 @@ def test_old_idempotency_keys_are_forgotten(busy: SqlStore) -> None:
 
 @pytest.mark.parametrize("target", ["sqlite", "postgres"])
 def test_a_backup_holds_everything(busy: SqlStore, target: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    counts = backup(busy, tmp_path / "all.backup", made=MADE)
+    counts = backup(busy.database, tmp_path / "all.backup", made=MADE)
     assert counts["entry"] == len(MAP_SHAPES) + len(BODY_SHAPES) + 50 + 2 + 3 + 1
     assert [p.name for p in tmp_path.iterdir() if "backup" in p.name] == ["all.backup"]
     if target == "sqlite":
         fresh = open_store(tmp_path / "fresh.db")
     else:
         fresh = open_store(request.getfixturevalue("fresh_postgres"))
-    assert restore(fresh, tmp_path / "all.backup") == counts
+    assert restore(fresh.database, tmp_path / "all.backup") == counts
     assert everything(fresh) == everything(busy)
     fresh.apply("other", [Added(at(0, 0, number=5000, image="other", label="never seen"))], author="dee")
     assert fresh.get(uid(5000)).label == "never seen"
@@ -196,16 +196,16 @@ def test_a_backup_holds_everything(busy: SqlStore, target: str, tmp_path: Path, 
 
 
 def test_a_backup_opens_as_a_store(busy: SqlStore, tmp_path: Path) -> None:
-    backup(busy, tmp_path / "all.backup", made=MADE)
+    backup(busy.database, tmp_path / "all.backup", made=MADE)
     opened = open_store(tmp_path / "all.backup")
     assert everything(opened) == everything(busy)
     opened.close()
 
 
 def test_a_full_store_is_not_restored_into(busy: SqlStore, tmp_path: Path) -> None:
-    backup(busy, tmp_path / "all.backup", made=MADE)
-    with pytest.raises(Conflict, match="holds annotations already"):
-        restore(busy, tmp_path / "all.backup")
+    backup(busy.database, tmp_path / "all.backup", made=MADE)
+    with pytest.raises(Conflict, match="holds something already"):
+        restore(busy.database, tmp_path / "all.backup")
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sealed")
     store = open_store(folder / "a.db")
     store.apply("scene", [Added(at(k, k, number=k)) for k in range(200)], author="ann")
-    backup(store, folder / "all.backup", made=MADE)
+    backup(store.database, folder / "all.backup", made=MADE)
     store.close()
     return folder / "all.backup"
 
@@ -224,15 +224,15 @@ def test_backups_that_are_damaged_are_refused(sealed: Path, store: SqlStore, tmp
     for data in (b"", b"not a database", whole[:5000], whole[:8192] + bytes(4096) + whole[12288:]):
         broken.write_bytes(data)
         with pytest.raises(DataError):
-            restore(store, broken)
+            restore(store.database, broken)
     shutil.copy(sealed, broken)
     with sqlite3.connect(broken) as raw:
         raw.execute("UPDATE entry SET score = 0.5 WHERE id = (SELECT max(id) FROM entry)")
     raw.close()
     with pytest.raises(DataError, match="table entry is not what was sealed"):
-        restore(store, broken)
+        restore(store.database, broken)
     with pytest.raises(BackendError, match="there is no backup"):
-        restore(store, tmp_path / "absent")
+        restore(store.database, tmp_path / "absent")
     assert store.images() == {}
 
 
@@ -244,4 +244,4 @@ def test_backups_of_another_version_are_refused(sealed: Path, store: SqlStore, t
         raw.execute("UPDATE seal SET document = replace(document, ?, ?)", (present, '"version": "0000"'))
     raw.close()
     with pytest.raises(Unsupported, match="of version 0000"):
-        restore(store, other)
+        restore(store.database, other)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil, floor
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import shapely
@@ -12,6 +12,7 @@ import shapely
 from bigimage.errors import InputError
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
+from bigimage.model.geojson import geometry_dict
 from bigimage.model.shape import Polygon
 
 RegionState = Literal["open", "claimed", "done"]
@@ -99,3 +100,20 @@ def drawn(grid: Grid, name: str, outline: Polygon) -> Plot:
     if not box.size:
         raise InputError(f"the area {name!r} lies outside the image")
     return Plot(name, box, outline)
+
+
+def region_dict(region: Region) -> dict[str, Any]:
+    """JSON form of a region.
+
+    `box` is `[x0, y0, x1, y1]`, of a volume `[x0, y0, x1, y1, z0, z1]`, half-open indexes of the finest level;
+    `outline` is a GeoJSON geometry in the image's frame, or None.
+    """
+    start, stop = region.box.start[::-1], region.box.stop[::-1]
+    box = [*start[:2], *stop[:2], *(v for pair in zip(start[2:], stop[2:], strict=True) for v in pair)]
+    return {
+        **{"id": str(region.id), "image": region.image, "name": region.name, "box": box},
+        **{"outline": None if region.outline is None else geometry_dict(region.outline.geometry)},
+        **{"state": region.state, "assignee": region.assignee, "version": region.version},
+        **{"created": region.created.isoformat().replace("+00:00", "Z")},
+        **{"modified": region.modified.isoformat().replace("+00:00", "Z")},
+    }

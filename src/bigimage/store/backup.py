@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from bigimage.errors import BackendError, Conflict, DataError, Unsupported
 from bigimage.store import tables
-from bigimage.store.database import FETCH, HEAD
+from bigimage.store.database import FETCH, HEAD, Database
 from bigimage.store.sql import SqlStore
 from bigimage.store.sqlite import SqliteDatabase
 from bigimage.store.verify import verify_within
@@ -31,42 +31,76 @@ _SEAL = "CREATE TABLE seal (document TEXT NOT NULL)"
 _KEPT = [t for t in tables.metadata.sorted_tables if t not in tables.PASSING]
 
 
-def backup(store: SqlStore, path: Path, *, made: datetime) -> dict[str, int]:
-    """Write everything in a store to a file, which appears whole or not at all; numbers of rows by table.
+def backup(database: Database, path: Path, *, made: datetime) -> dict[str, int]:
+    """Write everything in a database to a file, which appears whole or not at all; numbers of rows by table.
 
-    People can go on working meanwhile: the backup is one state. `made` is noted in the seal. Raises BackendError.
+    People can go on working meanwhile: the backup is one state. What was written is read again and compared before the
+    file appears. `made` is noted in the seal. Raises BackendError, DataError.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    part = _part(path)
     try:
-        target = SqliteDatabase(part)
-        try:
-            with store.database.reading() as source, target.exclusive() as sink:
-                target.make_tables(sink)
-                sink.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY NOT NULL)")
-                sink.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
-                counts, digests = _copy(source, sink)
-                seal = {"format": FORMAT, "version": HEAD, "made": made.isoformat(), "rows": counts, "sha256": digests}
-                sink.exec_driver_sql(_SEAL)
-                sink.execute(sa.text("INSERT INTO seal VALUES (:d)"), {"d": json.dumps(seal)})
-        finally:
-            target.close()
+        counts, digests = _write(database, part, made)
         _settle(part)
+        _compare(part, counts, digests)
         part.replace(path)
+    except OSError as error:
+        raise error if isinstance(error, BackendError) else _unwritable(path, error) from error
     finally:
         for left in (part, part.with_name(f"{part.name}-wal"), part.with_name(f"{part.name}-shm")):
             left.unlink(missing_ok=True)
     return counts
 
 
-def restore(store: SqlStore, path: Path) -> dict[str, int]:
-    """Fill an empty store from a backup, whole or not at all; numbers of rows by table.
+def _part(path: Path) -> Path:
+    """A new file beside a path, under a name of its own. Raises BackendError."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    os.close(handle)
+    return Path(name)
+
+
+def _unwritable(path: Path, error: OSError) -> BackendError:
+    """Error about a backup that cannot be written."""
+    return BackendError(f"cannot write the backup {path}: {error.strerror or error}")
+
+
+def _write(database: Database, part: Path, made: datetime) -> tuple[dict[str, int], dict[str, str]]:
+    """Copy one state of a database into a new one, and seal it; numbers and digests by table."""
+    target = SqliteDatabase(part)
+    try:
+        with database.reading() as source, target.exclusive() as sink:
+            target.make_tables(sink)
+            sink.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY NOT NULL)")
+            sink.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+            counts, digests = _copy(source, sink)
+            seal = {"format": FORMAT, "version": HEAD, "made": made.isoformat(), "rows": counts, "sha256": digests}
+            sink.exec_driver_sql(_SEAL)
+            sink.execute(sa.text("INSERT INTO seal VALUES (:d)"), {"d": json.dumps(seal)})
+    finally:
+        target.close()
+    return counts, digests
+
+
+def _compare(part: Path, counts: Mapping[str, int], digests: Mapping[str, str]) -> None:
+    """Raise DataError unless a file holds what was to be written."""
+    written = SqliteDatabase(part, read_only=True)
+    try:
+        with written.reading() as source:
+            if _copy(source, None) != (counts, digests):
+                raise DataError(f"{part} does not read back as it was written: the disk is faulty; use another one")
+    finally:
+        written.close()
+
+
+def restore(database: Database, path: Path) -> dict[str, int]:
+    """Fill an empty database from a backup, whole or not at all; numbers of rows by table.
 
     Raises
     ------
     Conflict
-        When the store is not empty.
+        When the database is not empty.
     DataError
         When the file is no backup, is damaged, or its present state does not follow from its log.
     Unsupported
@@ -76,15 +110,16 @@ def restore(store: SqlStore, path: Path) -> dict[str, int]:
         seal = _seal(raw, path)
     source_database = SqliteDatabase(path, read_only=True)
     try:
-        with source_database.reading() as source, store.database.exclusive() as sink:
+        with source_database.reading() as source, database.exclusive() as sink:
             if any(sink.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in _KEPT):
-                raise Conflict(f"{store.database.url} holds annotations already; restore into a new, empty workspace")
+                raise Conflict(f"{database.url} holds something already; restore into a new, empty workspace")
             counts, digests = _copy(source, sink)
             for name, count in seal["rows"].items():
                 if counts.get(name) != count or digests.get(name) != seal["sha256"][name]:
                     raise DataError(f"backup {path} is damaged: table {name} is not what was sealed; use another one")
-            store.database.after_copy(sink)
-            problems = verify_within(store, sink)
+            database.after_copy(sink)
+            # a store of its own: what it learns here is not true if the transaction is undone
+            problems = verify_within(SqlStore(database), sink)
             if problems:
                 raise DataError(f"backup {path} does not hold together", tuple(problems))
     finally:
@@ -92,8 +127,8 @@ def restore(store: SqlStore, path: Path) -> dict[str, int]:
     return counts
 
 
-def _copy(source: sa.Connection, sink: sa.Connection) -> tuple[dict[str, int], dict[str, str]]:
-    """Copy all rows of all tables, in the order of their keys; numbers and digests by table."""
+def _copy(source: sa.Connection, sink: sa.Connection | None) -> tuple[dict[str, int], dict[str, str]]:
+    """Copy all rows of all tables, in the order of their keys, if anywhere; numbers and digests by table."""
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
     for table in _KEPT:
@@ -101,7 +136,8 @@ def _copy(source: sa.Connection, sink: sa.Connection) -> tuple[dict[str, int], d
         for rows in _rows(source, table):
             digest.update(b"".join(_plain(value) for row in rows for value in row.values()))
             count += len(rows)
-            sink.execute(sa.insert(table), rows)
+            if sink is not None:
+                sink.execute(sa.insert(table), rows)
         counts[table.name], digests[table.name] = count, digest.hexdigest()
     return counts, digests
 
