@@ -13,7 +13,7 @@ from bigimage.cli_tools import as_json
 from bigimage.cli_tools import load as _load
 from bigimage.cli_tools import print_json as _print_json
 from bigimage.cli_tools import print_table as _print_table
-from bigimage.errors import BigImageError, DataError, InputError
+from bigimage.errors import BigImageError, DataError, InputError, PartlyDone
 from bigimage.progress import reporting
 from bigimage.settings import Settings
 
@@ -69,6 +69,9 @@ def cli(context: click.Context, workspace: Path | None, debug: bool) -> None:
     help="Affine of a file without one, as rasterio.",
 )
 @click.option("--fit-gcps", is_flag=True, help="Place an image that has only ground control points by a fitted affine.")
+@click.option("--deidentify", is_flag=True, help="Store nothing of a scan that names its patient.")
+@click.option("--strict", is_flag=True, help="Refuse a scan with gaps, duplicates, a tilt or anything else amiss.")
+@click.option("--regularize", is_flag=True, help="Resample uneven or tilted slices of a scan to a regular grid.")
 @click.option("--unsharded", is_flag=True, help="Also write a Zarr v2 copy that GDAL before 3.13 opens.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Threads or processes [default: one per core].")
 @click.option(
@@ -81,19 +84,25 @@ def ingest(
 ) -> None:
     """Turn SOURCE files into image pyramids and print their ids."""
     workspace = _load("bigimage.workspace").open_workspace(settings=settings)
+    failed: PartlyDone | None = None
     with reporting(f"ingest {source[0].name}", quiet=as_json and not sys.stderr.isatty()) as progress:
-        images = workspace.ingest(list(source), workers=workers, progress=progress, **options)
+        try:
+            images = workspace.ingest(list(source), workers=workers, progress=progress, **options)
+        except PartlyDone as error:
+            failed, images = error, [workspace.image(image) for image in error.done]
     if unsharded:
         for image in images:
             workspace.write_unsharded(image.id)
     if as_json:
         keys = ("id", "shape", "dtype", "axes", "verdicts")
         _print_json([{key: workspace.record(image.id)[key] for key in keys} for image in images])
-        return
-    for image in images:
+    for image in images if not as_json else ():
         click.echo(image.id)
         for verdict in image.info.verdicts:
             click.echo(f"  {verdict.code}: {verdict.message}", err=True)
+    # what was made has been told; what was not makes the command fail
+    if failed is not None:
+        raise failed
 
 
 @cli.command("list")

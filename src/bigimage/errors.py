@@ -1,5 +1,7 @@
 """The errors of bigimage: each says who is at fault and stays catchable as a builtin."""
 
+from pathlib import Path
+
 
 class BigImageError(Exception):
     """Base of every error that bigimage raises on purpose."""
@@ -23,6 +25,40 @@ class DataError(BigImageError, ValueError):
     def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message if not problems else f"{message}: " + "; ".join(problems))
         self.problems = problems
+
+
+class Undecodable(DataError):
+    """Compressed pixels of single frames are damaged; the rest can be read without them.
+
+    Parameters
+    ----------
+    message
+        What is wrong, where, and what to do.
+    frames
+        File, number of the frame in it counted from 0, and the reason, of each damaged frame that is known.
+    """
+
+    def __init__(self, message: str, frames: tuple[tuple[Path, int, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
+class PartlyDone(DataError):
+    """Some of several images were made, others could not be; `problems` tells why.
+
+    Parameters
+    ----------
+    message
+        What is missing.
+    problems
+        One for each image that could not be made.
+    done
+        Ids of the images that were made.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...] = (), done: tuple[str, ...] = ()) -> None:
+        super().__init__(message, problems)
+        self.done = done
 
 
 class NotFound(BigImageError, LookupError):

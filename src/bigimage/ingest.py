@@ -20,7 +20,17 @@ import numpy as np
 
 from bigimage import parallel
 from bigimage.catalogue import IMAGES, check_free
-from bigimage.errors import BackendError, Cancelled, Conflict, DataError, InputError, NotFound
+from bigimage.errors import (
+    BackendError,
+    Cancelled,
+    Conflict,
+    DataError,
+    InputError,
+    NotFound,
+    PartlyDone,
+    Undecodable,
+    Unsupported,
+)
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo, check_id, slug
 from bigimage.pyramid.build import Builder, Task, plan_tasks, total_cost
@@ -30,7 +40,7 @@ from bigimage.pyramid.shard import PARTIAL
 from bigimage.pyramid.window import window_level, windows
 from bigimage.sources import SOURCES, module_for
 from bigimage.sources.banded import Banded
-from bigimage.sources.door import OpenOptions, Source
+from bigimage.sources.door import OpenOptions, Source, SourceModule
 
 HASH_BLOCK = 1 << 20
 Progress = Callable[[int, int], None]
@@ -72,8 +82,9 @@ def ingest(
     """Turn files into pyramids below `workspace`; returns the image ids.
 
     A killed ingest leaves nothing visible and continues where it was when the same files are ingested under the same
-    id again. Raises InputError, NotFound, DataError, Unsupported, Conflict (the id is taken or being ingested),
-    BackendError (disk), Cancelled.
+    id again. Frames that cannot be decoded are left out and told; an image that cannot be made does not stop the
+    others. Raises InputError, NotFound, DataError, Unsupported, PartlyDone (some images were made), Conflict (the id is
+    taken or being ingested), BackendError (disk), Cancelled.
     """
     if not paths:
         raise InputError("nothing to ingest: name at least one file")
@@ -81,21 +92,90 @@ def ingest(
     if len(paths) > 1 and options.name is None and not module.TOGETHER:
         return [image for path in paths for image in ingest([path], workspace, options, progress=progress)]
     name = check_id(options.name) if options.name is not None else slug(paths[0].stem)
-    sources = module.open(paths, image=name, options=options.open)
-    try:
-        for source in sources:
-            check_free(workspace, source.info.id)
-        done: list[str] = []
-        for position, source in enumerate(sources):
-            files = tuple(str(p.resolve()) for p in paths)
-            job = _Job(module.NAME, files, name, position, options.open)
-            root = _partial(workspace, source.info.id) / _fingerprint(job, source.files)
-            _ingest_one(source, replace(job, root=str(root)), workspace, options, progress=progress)
-            done.append(source.info.id)
-        return done
-    finally:
-        for source in sources:
-            source.close()
+    return _Ingest(module, paths, name, workspace, options, progress).run()
+
+
+class _Ingest:
+    """Everything that some files hold, one image after the other; what cannot be made does not stop the others."""
+
+    def __init__(
+        self,
+        module: SourceModule,
+        paths: Sequence[Path],
+        name: str,
+        workspace: Path,
+        options: IngestOptions,
+        progress: Progress,
+    ) -> None:
+        self._module = module
+        self._paths = paths
+        self._name = name
+        self._workspace = workspace
+        self._options = options
+        self._progress = progress
+        self._open = options.open
+        self._done: list[str] = []
+        self._failed: dict[str, DataError | Unsupported] = {}
+
+    def run(self) -> list[str]:
+        """Ids of all images. Raises as `ingest`."""
+        sources = self._opened()
+        try:
+            for source in sources:
+                check_free(self._workspace, source.info.id)
+            while waiting := [(k, s) for k, s in enumerate(sources) if not self._is_over(s.info.id)]:
+                position, source = waiting[0]
+                try:
+                    self._make(position, source)
+                except Undecodable as error:
+                    new = tuple(frame for frame in error.frames if frame not in self._open.leave_out)
+                    if new:
+                        _close(sources)
+                        self._open = replace(self._open, leave_out=(*self._open.leave_out, *new))
+                        sources = self._opened_without()
+                    if not new or source.info.id not in {other.info.id for other in sources}:
+                        self._failed[source.info.id] = error
+                except (DataError, Unsupported) as error:
+                    self._failed[source.info.id] = error
+        finally:
+            _close(sources)
+        return self._result()
+
+    def _opened(self) -> list[Source]:
+        return self._module.open(self._paths, image=self._name, options=self._open)
+
+    def _is_over(self, image: str) -> bool:
+        return image in self._failed or image in self._done
+
+    def _make(self, position: int, source: Source) -> None:
+        """Build and publish one image."""
+        files = tuple(str(p.resolve()) for p in self._paths)
+        job = _Job(self._module.NAME, files, self._name, position, self._open)
+        root = _partial(self._workspace, source.info.id) / _fingerprint(job, source.files)
+        _ingest_one(source, replace(job, root=str(root)), self._workspace, self._options, progress=self._progress)
+        self._done.append(source.info.id)
+
+    def _opened_without(self) -> list[Source]:
+        """What the files hold without the frames that cannot be decoded; nothing where those were all."""
+        try:
+            return self._opened()
+        except (DataError, Unsupported):
+            return []
+
+    def _result(self) -> list[str]:
+        """What was made. Raises the only error, or PartlyDone."""
+        if len(self._failed) == 1 and not self._done:
+            raise next(iter(self._failed.values()))
+        if self._failed:
+            total = len(self._failed) + len(self._done)
+            problems = tuple(f"{image}: {error}" for image, error in self._failed.items())
+            raise PartlyDone(f"{len(self._failed)} of {total} images could not be made", problems, tuple(self._done))
+        return self._done
+
+
+def _close(sources: Iterable[Source]) -> None:
+    for source in sources:
+        source.close()
 
 
 def _partial(workspace: Path, image: str) -> Path:

@@ -1,12 +1,15 @@
 """The composition root: settings → open images; the only place that builds concrete parts."""
 
+import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +27,9 @@ from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.pyramid.unsharded import write_unsharded
 from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
+from bigimage.store.backup import backup, restore
 from bigimage.store.database import Database
 from bigimage.store.door import LeaseStore, PeopleStore, RegionStore
-from bigimage.store.backup import backup, restore
 from bigimage.store.leases import SqlLeases
 from bigimage.store.opening import open_database
 from bigimage.store.people import SqlPeople
@@ -36,6 +39,8 @@ from bigimage.store.sql import SqlStore
 UNSHARDED = "unsharded"
 DATABASE = "annotations.db"
 """File of the annotations where `Settings.store` names no database."""
+KEY_FILE = "deidentify.key"
+"""File of the secret that replaced identifiers of patients are made from; readable by its owner only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,9 @@ class Workspace:
         bounds: tuple[float, float, float, float] | None = None,
         affine: tuple[float, float, float, float, float, float] | None = None,
         fit_gcps: bool = False,
+        deidentify: bool = False,
+        strict: bool = False,
+        regularize: bool = False,
         workers: int | None = None,
         scheduler: str = "threads",
         progress: Progress = lambda done, total: None,
@@ -184,6 +192,12 @@ class Workspace:
             A georeference that the file lacks: CRS, (west, south, east, north), or rasterio's six coefficients.
         fit_gcps
             Place an image that has only ground control points by an affine fitted to them.
+        deidentify
+            Store nothing of a scan that names its patient; see docs/dicom.md for what that means.
+        strict
+            Refuse a scan with gaps, duplicates, a tilted gantry or anything else amiss.
+        regularize
+            Resample uneven or tilted slices of a scan to a regular grid.
         workers, scheduler
             Number of threads or processes, and where they run: `threads`, `processes` or `tcp://host:port`.
         progress
@@ -196,18 +210,41 @@ class Workspace:
         """
         paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
         if len(paths) == 1 and is_store(paths[0]):
-            if role or crs or bounds or affine or fit_gcps:
-                raise InputError(f"{paths[0]} is read where it lies: role, crs, bounds and affine cannot be changed")
+            if role or crs or bounds or affine or fit_gcps or deidentify or strict or regularize:
+                raise InputError(f"{paths[0]} is read where it lies: none of its properties can be changed")
             image = check_id(name) if name is not None else store_id(paths[0])
             link(paths[0], self.path, image=image)
             return [self.image(image)]
         options = IngestOptions(
             name=name,
-            open=OpenOptions(crs=crs, bounds=bounds, affine=affine, fit_gcps=fit_gcps, role=role),
+            open=OpenOptions(
+                crs=crs,
+                bounds=bounds,
+                affine=affine,
+                fit_gcps=fit_gcps,
+                role=role,
+                strict=strict,
+                regularize=regularize,
+                deidentify=self._secret() if deidentify else None,
+            ),
             workers=self.settings.worker_count() if workers is None else workers,
             scheduler=scheduler,
         )
         return [self.image(image) for image in ingest(paths, self.path, options, progress=progress)]
+
+    def _secret(self) -> str:
+        """What replaced identifiers are made from, made when first needed. Raises BackendError."""
+        path = self._make_folder() / KEY_FILE
+        try:
+            # linked into place, so that two processes never see half of one, or two of them
+            with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=f".{KEY_FILE}.") as file:
+                file.write(token_urlsafe(32))
+                file.flush()
+                with suppress(FileExistsError):
+                    os.link(file.name, path)
+            return path.read_text("ascii")
+        except OSError as error:
+            raise BackendError(f"cannot keep {path}: {error.strerror}") from error
 
     def write_unsharded(self, image: str) -> Path:
         """Write a Zarr v2 copy of a raster, for readers without sharding, and return its place.
@@ -222,6 +259,20 @@ class Workspace:
             raise BackendError(f"cannot write below {self.path}: {error.strerror}") from error
         write_unsharded(pyramid, target)
         return target
+
+    def backup(self, file: str | Path) -> dict[str, int]:
+        """Write everything in the database to a file, which appears whole or not at all; rows by table.
+
+        Raises BackendError, DataError when the file does not read back as it was written.
+        """
+        return backup(self._database().database, Path(file), made=datetime.now(UTC))
+
+    def restore(self, file: str | Path) -> dict[str, int]:
+        """Fill the database, which must be empty, from a backup, whole or not at all; rows by table.
+
+        Raises Conflict, DataError, Unsupported, BackendError; see `bigimage.store.backup.restore`.
+        """
+        return restore(self._database().database, Path(file))
 
     def remove(self, image: str) -> None:
         """Delete an image's pixels and masks; the log of its annotations is kept, and its id stays retired.
@@ -252,17 +303,3 @@ def open_workspace(path: str | Path | None = None, *, settings: Settings | None 
     if chosen.workspace.exists() and not chosen.workspace.is_dir():
         raise InputError(f"{chosen.workspace} is not a folder")
     return Workspace(chosen)
-    def backup(self, file: str | Path) -> dict[str, int]:
-        """Write everything in the database to a file, which appears whole or not at all; rows by table.
-
-        Raises BackendError, DataError when the file does not read back as it was written.
-        """
-        return backup(self._database().database, Path(file), made=datetime.now(UTC))
-
-    def restore(self, file: str | Path) -> dict[str, int]:
-        """Fill the database, which must be empty, from a backup, whole or not at all; rows by table.
-
-        Raises Conflict, DataError, Unsupported, BackendError; see `bigimage.store.backup.restore`.
-        """
-        return restore(self._database().database, Path(file))
-

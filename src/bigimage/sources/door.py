@@ -40,6 +40,9 @@ class OpenOptions:
     """Convert a scan to float32 in its modality's units, instead of keeping stored values with their slopes."""
     deidentify: str | None = None
     """Secret from which replaced identifiers of patients are made, always the same ones; None keeps identities."""
+    leave_out: tuple[tuple[Path, int, str], ...] = ()
+    """Frames of a scan that could not be decoded: file, number of the frame in it from 0, reason. The others are put
+    together without them, under the ids that the images have with them."""
 
 
 class Source(Protocol):

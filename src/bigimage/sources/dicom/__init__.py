@@ -12,6 +12,7 @@ from pathlib import Path
 from bigimage.errors import InputError
 from bigimage.model.image import ImageInfo
 from bigimage.sources.dicom.assemble import Volume, assemble
+from bigimage.sources.dicom.damage import Damage, leave_out
 from bigimage.sources.dicom.deidentify import Deidentifier
 from bigimage.sources.dicom.elements import describe_tag
 from bigimage.sources.dicom.frames import read_frames
@@ -24,7 +25,7 @@ from bigimage.sources.dicom.report import Image, Note, as_verdicts, check_strict
 from bigimage.sources.dicom.silence import quiet
 from bigimage.sources.dicom.slide import WHOLE_SLIDE, Slide, SlideFile, SlideSource, describe_slide, find_slides
 from bigimage.sources.dicom.source import DicomSource
-from bigimage.sources.dicom.verdicts import Code, Refusal
+from bigimage.sources.dicom.verdicts import Code, Refusal, verdict
 from bigimage.sources.door import OpenOptions, Source
 
 NAME = "dicom"
@@ -57,15 +58,30 @@ def open(paths: Sequence[Path], *, image: str, options: OpenOptions) -> list[Sou
     assembly = assemble(frames)
     slides, refused = find_slides(slide_files)
     notes += [(file.layout.path, code, reason) for file, code, reason in refused]
+    whole: list[Image] = [*assembly.volumes, *slides]
+    owners = [image] if len(whole) == 1 else [f"{image}-{k}" for k in range(1, len(whole) + 1)]
+    named = dict(zip(owners, whole, strict=True))
+    if options.leave_out:
+        damaged = [Damage(path, index, "" if private else why) for path, index, why in options.leave_out]
+        named, assembly = leave_out(named, frames, damaged, names)
     others = [*found.verdicts, *assembly.verdicts]
-    if not assembly.volumes and not slides:
+    if not named:
         raise refusal(paths, [*others, *as_verdicts(notes, names)])
-    images = told([*assembly.volumes, *slides], notes, others, names)
-    ids = [image] if len(images) == 1 else [f"{image}-{k}" for k in range(1, len(images) + 1)]
-    sources = [_source(one, name, options) for one, name in zip(images, ids, strict=True)]
+    images = told(list(named.values()), notes, others, names)
+    sources = [_source(one, name, options) for one, name in zip(images, named, strict=True)]
     if options.strict:
-        check_strict(paths, [v for source in sources for v in source.info.verdicts])
-    return sources
+        _check_strict(paths, sources)
+    return [*sources]
+
+
+def _check_strict(paths: Sequence[Path], sources: Sequence[DicomSource | Regularized | SlideSource]) -> None:
+    """Raise DataError when anything is amiss; every compressed frame is decoded once."""
+    verdicts = [v for source in sources for v in source.info.verdicts]
+    for source in sources:
+        verdicts += [
+            verdict(Code.DAMAGED, f"{path.name} {Damage(path, k, why).text}") for path, k, why in source.damaged()
+        ]
+    check_strict(paths, verdicts)
 
 
 def _read(headers: Iterable[FileHeader], *, private: bool) -> tuple[list[Frame], list[SlideFile], list[Note]]:
@@ -95,7 +111,7 @@ def _read(headers: Iterable[FileHeader], *, private: bool) -> tuple[list[Frame],
     return frames, slides, notes
 
 
-def _source(image: Image, name: str, options: OpenOptions) -> Source:
+def _source(image: Image, name: str, options: OpenOptions) -> DicomSource | Regularized | SlideSource:
     """Source of one image, resampled, converted or without its patient as the caller wishes."""
     match image:
         case Volume():
@@ -104,7 +120,7 @@ def _source(image: Image, name: str, options: OpenOptions) -> Source:
             return SlideSource(image, _adapted(describe_slide(image, name), image.files[0].header, options))
 
 
-def _volume_source(volume: Volume, name: str, options: OpenOptions) -> Source:
+def _volume_source(volume: Volume, name: str, options: OpenOptions) -> DicomSource | Regularized:
     described = describe(volume, name, physical=options.physical)
     irregular = options.regularize and is_irregular(described.info.grid)
     if irregular and not described.meaning.is_constant:

@@ -1,5 +1,10 @@
 """Pixels of one plane: read straight from their place in the file, or decoded by pydicom where they are compressed."""
 
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
 from bigimage.cache import ByteLRU
-from bigimage.errors import DataError
+from bigimage.errors import DataError, Undecodable
 from bigimage.geometry.box import IndexBox
 from bigimage.sources.dicom.codecs import PLUGIN
 from bigimage.sources.dicom.elements import PYDICOM_ERRORS
@@ -143,8 +148,25 @@ def _clear_unused(array: "NDArray[np.generic]", shift: int) -> None:
     np.right_shift(array, shift, out=array)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def undecodable(frames: Iterable[tuple[Layout, int]]) -> tuple[tuple[Path, int, str], ...]:
+    """Those of some frames (file, number in it) whose pixels cannot be decoded, with the reason; all are tried."""
+
+    def tried(frame: tuple[Layout, int]) -> tuple[tuple[Path, int, str], ...]:
+        with suppress(OSError):  # a file that is gone is not damaged
+            try:
+                decode_frame(*frame)
+            except Undecodable as error:
+                return error.frames
+        return ()
+
+    # by name, since a layout holds the places of all of its fragments
+    encoded = {(layout.path, index): (layout, index) for layout, index in frames if not is_direct(layout)}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return tuple(bad for found in pool.map(tried, encoded.values()) for bad in found)
+
+
 def decode_frame(layout: Layout, index: int) -> "NDArray[np.generic]":
-    """One frame (samples, rows, columns) through pydicom. Raises DataError."""
+    """One frame (samples, rows, columns) through pydicom. Raises Undecodable, OSError."""
     dtype = stored_dtype(layout)
     single = layout.bits_allocated == 1
     options: dict[str, Any] = {
@@ -166,10 +188,13 @@ def decode_frame(layout: Layout, index: int) -> "NDArray[np.generic]":
             array, _ = get_decoder(syntax).as_array(
                 data, index=index if single else 0, decoding_plugin=plugin, **options
             )
+    except OSError:  # the disk's fault, not that of the pixels
+        raise
     except DECODE_ERRORS as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).rpartition(f"{PLUGIN}: ")[2][:300]
         where = f"frame {index + 1} of {layout.path.name}"
-        raise DataError(f"{where} cannot be decoded ({text[:300]}); leave the file out, or repair it") from error
+        message = f"{where} cannot be decoded ({text}); leave the file out, or repair it"
+        raise Undecodable(message, ((layout.path, index, text),)) from error
     planes = array[None] if layout.samples == 1 else np.moveaxis(array, -1, 0)
     return np.ascontiguousarray(planes.astype(dtype, copy=False))
 

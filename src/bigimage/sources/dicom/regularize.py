@@ -16,8 +16,9 @@ from bigimage.geometry.dicom import regular_grid
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.patch import Patch
+from bigimage.sources.dicom.source import DicomSource
 from bigimage.sources.dicom.verdicts import Code, verdict
-from bigimage.sources.door import Layout, Source
+from bigimage.sources.door import Layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +119,7 @@ def _taken(array: "NDArray[np.float32]", parts: Sequence[tuple[Any, Any]], lengt
 class Regularized:
     """A source whose slices are resampled to a regular grid as they are read; see `bigimage.sources.door.Source`."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DicomSource) -> None:
         self._source = source
         grid = source.info.grid
         self._grid = regular_grid(grid)
@@ -134,6 +135,10 @@ class Regularized:
     def files(self) -> tuple[Path, ...]:
         """Those of the slices themselves."""
         return self._source.files
+
+    def damaged(self) -> tuple[tuple[Path, int, str], ...]:
+        """Those of the slices themselves; see `DicomSource.damaged`."""
+        return self._source.damaged()
 
     @property
     def layout(self) -> Layout:

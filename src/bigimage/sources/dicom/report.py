@@ -32,7 +32,7 @@ def told(images: Sequence[Image], notes: Sequence[Note], others: Sequence[Verdic
     found: list[Image] = []
     used: set[Path] = set()
     for image in images:
-        files = _files(image)
+        files = files_of(image)
         used |= files
         own = tuple(as_verdicts((note for note in notes if note[0] in files), names))
         found.append(replace(image, verdicts=(*image.verdicts, *own)))
@@ -41,7 +41,8 @@ def told(images: Sequence[Image], notes: Sequence[Note], others: Sequence[Verdic
     return found
 
 
-def _files(image: Image) -> set[Path]:
+def files_of(image: Image) -> set[Path]:
+    """Files that an image is made of."""
     match image:
         case Volume():
             return {frame.layout.path for stack in image.frames for frame in stack}

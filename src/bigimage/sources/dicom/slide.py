@@ -4,8 +4,9 @@ The finest level of a series is the image; coarser ones, labels and overviews ar
 Sources: DICOM PS3.3 C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order of the frames of TILED_FULL).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from bigimage.errors import DataError, InputError, OutOfBounds
+from bigimage.errors import DataError, InputError, OutOfBounds, Undecodable
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.dicom import spacing_fault
 from bigimage.geometry.grid import Grid
@@ -23,7 +24,7 @@ from bigimage.sources.dicom.elements import Elements
 from bigimage.sources.dicom.frames import GROUP_TAGS
 from bigimage.sources.dicom.header import FileHeader, Layout
 from bigimage.sources.dicom.info import COLOURS
-from bigimage.sources.dicom.pixels import PlaneReader, stored_dtype
+from bigimage.sources.dicom.pixels import PlaneReader, stored_dtype, undecodable
 from bigimage.sources.dicom.tags import EXPORT
 from bigimage.sources.dicom.verdicts import Code, Refusal, verdict
 from bigimage.sources.door import Layout as ReadLayout
@@ -153,6 +154,18 @@ def _slide(files: Sequence[SlideFile], verdicts: list[Verdict]) -> Slide:
     return Slide(tuple(ordered), size, tile, channels, paths, places, tuple(starts), tuple(verdicts))
 
 
+def without(slide: Slide, lost: Container[tuple[Path, int]]) -> Slide | None:
+    """A slide without some frames (file, number in it), whose tiles become invalid; None where nothing is left."""
+    numbers = [
+        start + k
+        for file, start in zip(slide.files, slide.starts, strict=True)
+        for k in range(file.layout.frames)
+        if (file.layout.path, k) in lost
+    ]
+    places = np.where(np.isin(slide.places, numbers), np.int32(-1), slide.places)
+    return replace(slide, places=places) if (places >= 0).any() else None
+
+
 def _put_full(places: "np.ndarray[Any, np.dtype[np.int32]]", total: int, planes: int) -> None:
     """TILED_FULL: by optical path, then focal plane, then row, then column."""
     paths, rows, columns = places.shape
@@ -200,6 +213,8 @@ class SlideSource:
         self._slide = slide
         self._info = info
         self._planes = PlaneReader()
+        self._lock = threading.Lock()
+        self._damaged: tuple[tuple[Path, int, str], ...] | None = None
         self._closed = False
 
     @property
@@ -235,6 +250,14 @@ class SlideSource:
             array = np.ascontiguousarray(array[list(bands)])
         return Patch(array, grid, None if known.all() else known)
 
+    def damaged(self) -> tuple[tuple[Path, int, str], ...]:
+        """Tiles that cannot be decoded: file, number of the frame in it, reason. All are tried, once."""
+        with self._lock:
+            if self._damaged is None:
+                files = self._slide.files
+                self._damaged = undecodable((file.layout, k) for file in files for k in range(file.layout.frames))
+            return self._damaged
+
     def close(self) -> None:
         """Let go of decoded tiles; no file stays open between reads."""
         self._closed = True
@@ -258,6 +281,8 @@ class SlideSource:
             pixels = np.empty((layout.samples, *part.shape), dtype=stored_dtype(layout))
             try:
                 self._planes.read_layout(layout, number - slide.starts[at], inside, pixels)
+            except Undecodable as error:
+                raise Undecodable(f"tile {index} of slide {self._info.id}: {error}", self.damaged()) from error
             except DataError as error:
                 raise DataError(f"tile {index} of slide {self._info.id}: {error}") from error
             if slide.paths == 1:

@@ -1,6 +1,7 @@
 """A DICOM volume as a source of pixels."""
 
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigimage.errors import InputError, OutOfBounds
+from bigimage.errors import InputError, OutOfBounds, Undecodable
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo
 from bigimage.model.patch import Patch
 from bigimage.sources.dicom.assemble import Volume
 from bigimage.sources.dicom.header import Frame
 from bigimage.sources.dicom.info import Described, is_colour
-from bigimage.sources.dicom.pixels import PlaneReader, is_direct, looked_up, palette_table, stored_dtype
+from bigimage.sources.dicom.pixels import PlaneReader, is_direct, looked_up, palette_table, stored_dtype, undecodable
 from bigimage.sources.door import Layout
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class DicomSource:
         self._physical = described.physical
         self._colour = is_colour(volume)
         self._planes = PlaneReader()
+        self._lock = threading.Lock()
+        self._damaged: tuple[tuple[Path, int, str], ...] | None = None
         self._closed = False
 
     @property
@@ -56,7 +59,24 @@ class DicomSource:
         return "tiles" if direct else "rows"
 
     def read(self, box: IndexBox, *, bands: Sequence[int] | None = None, t: int = 0) -> Patch:
-        """Pixels of a box; array (c, z, y, x), or (c, y, x) of a 2-D image. See `Source.read`."""
+        """Pixels of a box; array (c, z, y, x), or (c, y, x) of a 2-D image. See `Source.read`.
+
+        Raises Undecodable with all damaged frames of the whole image as soon as one is met.
+        """
+        try:
+            return self._read(box, bands=bands, t=t)
+        except Undecodable as error:
+            raise Undecodable(str(error), self.damaged()) from error
+
+    def damaged(self) -> tuple[tuple[Path, int, str], ...]:
+        """Frames whose pixels cannot be decoded: file, number in it, reason. All are tried, once."""
+        with self._lock:
+            if self._damaged is None:
+                frames = (frame for stack in self._volume.frames for frame in stack)
+                self._damaged = undecodable((frame.layout, frame.index) for frame in frames)
+            return self._damaged
+
+    def _read(self, box: IndexBox, *, bands: Sequence[int] | None, t: int) -> Patch:
         if self._closed:
             raise InputError(f"{self._info.id} was closed")
         wanted = self._bands(bands)
