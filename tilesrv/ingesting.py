@@ -12,7 +12,7 @@ from bigimage.catalogue import image_folder
 from bigimage.errors import Conflict, InputError
 from tilesrv.errors import BadRequest, TooMany
 from tilesrv.jobstore import Job, JobStore
-from tilesrv.params import Table, choice, numbers, text
+from tilesrv.params import Table, choice, numbers, switch, text
 
 MOST_ACTIVE = 32
 """Jobs that may wait or run at once; more are refused."""
@@ -27,6 +27,9 @@ class Description:
     crs: str | None = None
     bounds: tuple[float, ...] | None = None
     affine: tuple[float, ...] | None = None
+    deidentify: bool = False
+    strict: bool = False
+    regularize: bool = False
     filename: str | None = None
 
     def options(self) -> tuple[str, ...]:
@@ -40,6 +43,7 @@ class Description:
             values = getattr(self, option)
             if values is not None:
                 given.append(f"--{option}={','.join(map(repr, values))}")
+        given += [f"--{option}" for option in ("deidentify", "strict", "regularize") if getattr(self, option)]
         return tuple(given)
 
 
@@ -62,6 +66,9 @@ DESCRIPTION = Table(
         ),
         numbers("bounds", "West, south, east, north edges of a file without a place.", counts=(4,)),
         numbers("affine", "Six coefficients of a file without an affine, in rasterio's order.", counts=(6,)),
+        switch("deidentify", "Store nothing of a scan that names its patient."),
+        switch("strict", "Refuse a scan with gaps, duplicates, a tilted gantry or anything else amiss."),
+        switch("regularize", "Resample uneven or tilted slices of a scan to a regular grid."),
         text(
             "filename",
             "Name of the file, where the body is the file itself; its ending helps to tell the format.",
@@ -92,9 +99,11 @@ def describe(members: Mapping[str, Any]) -> Description:
 
 
 def _plain(value: Any) -> str:
-    """A JSON value as the text that a query would hold. Raises InputError on objects, lists and booleans."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError("members are texts, numbers or lists of numbers")
+    """A JSON value as the text that a query would hold. Raises InputError on objects and lists."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise InputError("members are texts, numbers, true or false, or lists of numbers")
     return value if isinstance(value, str) else repr(value)
 
 

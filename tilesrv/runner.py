@@ -145,7 +145,7 @@ def _work(store: JobStore, record: Job) -> Job:
         return _done(record, printed)
     if cancelled:
         return _over(record, "cancelled", "cancelled")
-    return _over(record, "failed", _reason(record, process.returncode, lines))
+    return replace(_over(record, "failed", _reason(record, process.returncode, lines)), images=_images(printed))
 
 
 def _follow(store: JobStore, record: Job, process: "subprocess.Popen[bytes]", lines: _Lines) -> tuple[Job, bool]:
@@ -192,9 +192,13 @@ def _reason(record: Job, code: int, lines: _Lines) -> str:
 
 
 def _done(record: Job, printed: bytes) -> Job:
-    """The record of work that succeeded; it printed the ids of the images it made, one on each line."""
-    images = tuple(printed.decode("utf-8", errors="replace").split())
-    return replace(_over(record, "done", "done"), progress=1.0, images=images)
+    """The record of work that succeeded."""
+    return replace(_over(record, "done", "done"), progress=1.0, images=_images(printed))
+
+
+def _images(printed: bytes) -> tuple[str, ...]:
+    """Ids of the images that were made, one on each line; work that failed may have made some before."""
+    return tuple(printed.decode("utf-8", errors="replace").split())
 
 
 def main(arguments: Sequence[str]) -> int:

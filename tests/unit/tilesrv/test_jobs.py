@@ -159,6 +159,13 @@ def test_half_made_pyramids_of_a_failed_upload_are_removed(store: JobStore, monk
     assert sorted(path.name for path in images.iterdir()) == [".x-2.partial", ".x-ray.partial", ".xy.partial", "x"]
 
 
+def test_a_job_that_made_some_images_names_them(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    _work(store, monkeypatch, "import sys; print('a'); print('b'); sys.exit('1 of 3 images could not be made')")
+    queued(store)
+    job = runner.run(store, JOB)
+    assert (job.state, job.images, job.message) == ("failed", ("a", "b"), "1 of 3 images could not be made")
+
+
 def _later(real: Any) -> Any:
     """`is_cancelled` that says no at first, so that the work begins."""
     calls = iter(range(10_000))
