@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 import struct
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import product
@@ -61,26 +61,70 @@ def encode_shard(array: "NDArray[Any]", spec: ArraySpec) -> list[bytes] | None:
 
     The array's axes are those of `spec`; it starts at the shard's origin.
     """
-    codec = compressor(spec.codec, spec.np_dtype.itemsize)
-    index = np.full((*spec.chunks_per_shard, 2), ABSENT, dtype="<u8")
-    pieces: list[bytes] = []
-    offset = 0
+    chunks: dict[tuple[int, ...], Sequence[bytes]] = {}
     for position in _chunk_order(spec.chunks_per_shard):
         start = [p * c for p, c in zip(position, spec.chunks, strict=True)]
         if any(a >= n for a, n in zip(start, array.shape, strict=True)):
             continue
         part = array[tuple(slice(a, a + c) for a, c in zip(start, spec.chunks, strict=True))]
-        if _is_fill(part, spec.fill):
-            continue
-        payload = codec.encode(_full_chunk(part, spec))
-        checksum = _crc(payload)
-        index[position] = offset, len(payload) + CRC_BYTES
-        pieces += (payload, checksum)
-        offset += len(payload) + CRC_BYTES
-    if not pieces:
+        if (encoded := encode_chunk(part, spec)) is not None:
+            chunks[position] = encoded
+    return pack_shard(chunks, spec)
+
+
+def encode_chunk(part: "NDArray[Any]", spec: ArraySpec) -> tuple[bytes, bytes] | None:
+    """Stored bytes of a chunk (cut at the array's edge) and their checksum; None if all is fill."""
+    if _is_fill(part, spec.fill):
         return None
+    payload = compressor(spec.codec, spec.np_dtype.itemsize).encode(_full_chunk(part, spec))
+    return payload, _crc(payload)
+
+
+def pack_shard(chunks: Mapping[tuple[int, ...], Sequence[bytes]], spec: ArraySpec) -> list[bytes] | None:
+    """Bytes of a shard, in pieces, from those of its stored chunks with their checksums, by position; None for none."""
+    if not chunks:
+        return None
+    index = np.full((*spec.chunks_per_shard, 2), ABSENT, dtype="<u8")
+    pieces: list[bytes] = []
+    offset = 0
+    for position in _chunk_order(spec.chunks_per_shard):
+        if (encoded := chunks.get(position)) is not None:
+            size = sum(map(len, encoded))
+            index[position] = offset, size
+            pieces += encoded
+            offset += size
     table = index.tobytes()
     return [*pieces, table, _crc(table)]
+
+
+def stored_chunks(path: Path, spec: ArraySpec) -> dict[tuple[int, ...], tuple[bytes]]:
+    """Stored bytes of each chunk of a shard with their checksums, not looked into, by position; none without a file.
+
+    Raises DataError when the shard's index is damaged, BackendError.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BackendError(f"cannot read {path}: {error.strerror}") from error
+    length = math.prod(spec.chunks_per_shard) * 16 + CRC_BYTES
+    if len(raw) < length or google_crc32c.value(raw[-length:]) != CRC_RESIDUE:
+        raise DataError(f"{path} has no sound index at its end; the file is damaged: write it again")
+    index = np.frombuffer(raw[-length:-CRC_BYTES], dtype="<u8").reshape(*spec.chunks_per_shard, 2)
+    chunks: dict[tuple[int, ...], tuple[bytes]] = {}
+    for position in np.argwhere(index[..., 0] != ABSENT).tolist():
+        offset, size = index[tuple(position)].tolist()
+        chunks[tuple(position)] = (raw[offset : offset + size],)
+    return chunks
+
+
+def remove_shard(path: Path) -> None:
+    """Remove a shard, if it is there: all of it reads as fill then. Raises BackendError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BackendError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def _full_chunk(part: "NDArray[Any]", spec: ArraySpec) -> "NDArray[Any]":

@@ -9,7 +9,8 @@ import numpy as np
 from bigimage.errors import BackendError, BigImageError, DataError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.pyramid import geozarr, ome
-from bigimage.pyramid.location import METADATA, read_json
+from bigimage.pyramid.labels import layer_folder, layer_names, layer_ome
+from bigimage.pyramid.location import METADATA, NAMESPACE, read_json
 from bigimage.pyramid.pyramid import Pyramid, StoredArray, consolidated_documents
 from bigimage.pyramid.shard import PARTIAL, ShardedArray, count_shards
 
@@ -18,8 +19,8 @@ def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, 
     """Every problem of a pyramid, as sentences that name the place; empty when it is sound.
 
     Documents are compared with what bigimage writes and, where the packages `ome-zarr-models` and `zarr-cm` are
-    installed, judged by them too. Every stored chunk is read and its checksum and decoding are tried. `progress` gets
-    (shards done, shards in all).
+    installed, judged by them too. Every stored chunk is read and its checksum and decoding are tried, those of mask
+    layers too. `progress` gets (shards done, shards in all).
     """
     try:
         pyramid = Pyramid.open(path)
@@ -32,6 +33,8 @@ def validate(path: Path, *, progress: Callable[[int, int], None] = lambda done, 
         problems += _shard(array, tuple(map(int, index)))
         progress(done, len(shards))
     problems += [f"{left} is left over from an interrupted write; delete it" for left in path.rglob("*" + PARTIAL)]
+    for name in layer_names(path):
+        problems += validate(layer_folder(path, name))
     # several checks may meet the same damage
     return list(dict.fromkeys(problems))
 
@@ -41,8 +44,13 @@ def _documents(pyramid: Pyramid) -> Iterator[str]:
     root = read_json(pyramid.path / METADATA)
     attributes = root["attributes"]
     method = "mode" if pyramid.info.role == "labels" else "average"
+    layer = attributes[NAMESPACE].get("layer")
+    described = ome.multiscales(pyramid.info, pyramid.grids)
+    if layer is not None:
+        described = layer_ome(pyramid.info, pyramid.grids, layer["name"])
+        described |= {"image-label": attributes.get("ome", {}).get("image-label")}
     expected = {
-        "ome": ome.multiscales(pyramid.info, pyramid.grids),
+        "ome": described,
         **geozarr.root_attributes(pyramid.grids, method=method),
     }
     for key, value in expected.items():

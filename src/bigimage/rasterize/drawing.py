@@ -1,0 +1,155 @@
+"""Annotations as the kernels take them: columns of a window → shapes on a raster grid, their classes and their order.
+
+A polygon, box or rotated box is filled; an ellipse is that very ellipse; a line is one pixel wide; points and key
+points are a pixel each; a mask shape is its pixels. A tag paints nothing.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from bigimage.errors import InputError
+from bigimage.geometry.box import IndexBox
+from bigimage.geometry.grid import Grid
+from bigimage.rasterize.builder import MaskBits
+from bigimage.rasterize.burn import ellipse_pen, prepare
+from bigimage.rasterize.flat import Prepared
+from bigimage.rasterize.modes import Palette
+from bigimage.store.door import Columns
+from bigimage.store.rows import SHAPE_CODES
+
+ReadMask = Callable[[UUID, IndexBox], NDArray[np.bool_]]
+"""(annotation, box of the finest level's indexes) → bits of its mask."""
+MOST_IDS = 2**32 - 1
+_ELLIPSE, _MASK = SHAPE_CODES["ellipse"], SHAPE_CODES["mask"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Shapes of a window, ready to burn."""
+
+    prepared: Prepared
+    classes: NDArray[np.int64]
+    """(n,) place of each shape's class in the palette; -1 where the schema does not know its label."""
+    ids: NDArray[np.uint32]
+    """(n,) id of each shape's object; 0 for reviewed regions."""
+    unknown: tuple[str, ...]
+    """Labels that the schema does not know, where they are left out."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is painted anywhere."""
+        return not len(self.prepared.keys)
+
+
+def draw(
+    columns: Columns,
+    palette: Palette,
+    grid: Grid,
+    window: IndexBox,
+    *,
+    read_mask: ReadMask,
+    objects: Callable[[Columns], NDArray[np.int64]],
+    reviewed: Sequence[shapely.Geometry] = (),
+    known_only: bool = True,
+    factors: Sequence[int] = (1, 1),
+) -> Drawing:
+    """Shapes of a window of a raster grid, in the order in which they are painted.
+
+    Parameters
+    ----------
+    columns
+        Annotations that touch the window.
+    grid
+        The whole grid; the level that is painted.
+    window
+        Its indexes that will be burned; bits of masks are read no further.
+    objects
+        Columns → id of the object that each annotation shows.
+    reviewed
+        Regions that were reviewed, painted with the background class beneath everything.
+    known_only
+        Leave out annotations whose label the schema does not know.
+    factors
+        Pixels of the finest level per pixel of `grid`, which bits of masks are reduced by.
+
+    Raises
+    ------
+    InputError
+        When objects have no ids in 32 bits.
+    """
+    lookup = palette.by_name
+    of_name = np.array([lookup.get(name, -1) for name in columns.names], np.int64)
+    classes = of_name[columns.labels] if len(columns.labels) else np.zeros(0, np.int64)
+    geometries = columns.geometries.copy()
+    pens = np.full((len(geometries), 2, 2), np.nan)
+    masks: dict[int, MaskBits] = {}
+    if known_only:
+        geometries[classes < 0] = None
+    for k in np.flatnonzero((columns.shapes == _ELLIPSE) & ~shapely.is_missing(geometries)).tolist():
+        geometries[k], pens[k] = _ellipse(columns.rest[k])
+    for k in np.flatnonzero(columns.shapes == _MASK).tolist():
+        geometries[k] = None
+        if not known_only or classes[k] >= 0:
+            found = _mask(columns.ids[k], columns.rest[k], window, read_mask, factors)
+            if found is not None:
+                masks[k + len(reviewed)] = found
+    orders = np.array([c.order for c in palette.classes], np.int64)
+    order = np.where(classes >= 0, orders[classes] if len(orders) else 0, 0)
+    rank = np.empty(len(order), np.int64)
+    rank[np.lexsort((columns.places, order))] = np.arange(len(order))
+    ids = objects(columns)
+    if len(ids) and int(ids.max()) > MOST_IDS:
+        raise InputError(f"object {int(ids.max())} has no id in the 32 bits that a layer of instances has")
+    n = len(reviewed)
+    below = np.empty(n, object)
+    below[:] = list(reviewed)
+    background = -1 if palette.background is None else palette.by_name[palette.background]
+    prepared = prepare(
+        np.concatenate([below, geometries]),
+        grid,
+        order=np.concatenate([np.arange(n) - n, rank]),
+        pens=np.concatenate([np.full((n, 2, 2), np.nan), pens]) if np.isfinite(pens).any() else None,
+        masks=masks,
+    )
+    return Drawing(
+        prepared,
+        np.concatenate([np.full(n, background, np.int64), classes]),
+        np.concatenate([np.zeros(n, np.uint32), ids.astype(np.uint32)]),
+        tuple(name for name in columns.names if name not in lookup) if known_only else (),
+    )
+
+
+def _ellipse(rest: str | None) -> tuple[shapely.Geometry, NDArray[np.float64]]:
+    """Centre and pen of an ellipse."""
+    shape: dict[str, Any] = json.loads(rest or "{}")["shape"]
+    first, second = shape["radii"]
+    return shapely.Point(shape["center"]), ellipse_pen(first, second, math.radians(shape.get("rotation", 0.0)))
+
+
+def _mask(id: UUID, rest: str | None, window: IndexBox, read_mask: ReadMask, factors: Sequence[int]) -> MaskBits | None:
+    """Bits of a mask within a window, reduced by factors, and the index of the first; None where there are none."""
+    box: list[list[int]] | None = json.loads(rest or "{}").get("box")
+    if box is None:
+        return None
+    start, stop = box
+    part = IndexBox(tuple(start), tuple(stop)).coarsen(factors).intersect(window)
+    if not part.size:
+        return None
+    fine = IndexBox(
+        tuple(a * f for a, f in zip(part.start, factors, strict=True)),
+        tuple(b * f for b, f in zip(part.stop, factors, strict=True)),
+    )
+    bits = read_mask(id, fine)
+    if any(f > 1 for f in factors):
+        (rows, columns), (f, g) = part.shape, factors
+        # the rule of coarser levels: what covers more than half of a pixel
+        bits = bits.reshape(rows, f, columns, g).sum(axis=(1, 3)) * 2 > f * g
+    return bits, (part.start[0], part.start[1])

@@ -1,0 +1,128 @@
+"""Reading the annotations of a window as shapes to burn, in whatever process a unit runs."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from bigimage.geometry.box import IndexBox, WorldBox
+from bigimage.geometry.grid import Grid
+from bigimage.model.image import ImageInfo
+from bigimage.model.where import Where
+from bigimage.rasterize.brush import RasterBrush
+from bigimage.rasterize.drawing import draw
+from bigimage.rasterize.layer import Painted, outlines
+from bigimage.rasterize.plan import MARGIN
+from bigimage.rasterize.run import Easel
+from bigimage.store.door import AnnotationStore, Columns
+from bigimage.store.opening import open_store
+
+
+@lru_cache(maxsize=4)
+def _opened(place: str) -> AnnotationStore:
+    """The store at a place, opened once in each worker process."""
+    return open_store(place)
+
+
+@dataclass(eq=False)
+class StoreLink:
+    """A store that travels to other processes by its place."""
+
+    place: str
+    """Path or URL of the database."""
+    here: AnnotationStore | None = None
+    """The store as this process opened it."""
+
+    @property
+    def store(self) -> AnnotationStore:
+        """The store. Raises BackendError."""
+        return self.here if self.here is not None else _opened(self.place)
+
+    def __reduce__(self) -> tuple[type["StoreLink"], tuple[str]]:
+        """Travels without the open database."""
+        return type(self), (self.place,)
+
+
+def window_box(grid: Grid, window: IndexBox) -> WorldBox:
+    """World box that holds the boxes of all shapes that painting a window can depend on."""
+    ends = zip(window.pad(MARGIN).start, window.pad(MARGIN).stop, strict=True)
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, grid.ndim)
+    world = grid.to_world(corners.astype(np.float64))
+    low, high = world.min(axis=0).tolist(), world.max(axis=0).tolist()
+    return WorldBox(tuple(low), tuple(high), grid.frame)
+
+
+@dataclass(eq=False)
+class Objects:
+    """Ids of objects: the place in the log of an annotation's first version, of an instance's first annotation."""
+
+    link: StoreLink
+    image: str
+    known: dict[str, int] = field(default_factory=dict[str, int])
+
+    def __call__(self, columns: Columns) -> NDArray[np.int64]:
+        """Id of the object that each annotation shows."""
+        ids = columns.places.copy()
+        for k, rest in enumerate(columns.rest):
+            if rest is not None and '"instance":' in rest and "instance" in (document := json.loads(rest)):
+                ids[k] = self._of(document["instance"], int(ids[k]))
+        return ids
+
+    def _of(self, instance: str, place: int) -> int:
+        """Id of an instance; `place` is that of one of its annotations."""
+        if instance not in self.known:
+            store = self.link.store
+            for first in store.query(self.image, where=Where(instance=instance)):
+                if (box := first.bounds) is not None:
+                    columns = store.columns(self.image, box, where=Where(instance=instance))
+                    places = dict(zip(columns.ids, columns.places.tolist(), strict=True))
+                    place = places.get(first.id, place)
+                    break
+            self.known[instance] = place
+        return self.known[instance]
+
+
+@dataclass(frozen=True)
+class RasterEasel:
+    """Brings the annotations of a raster's windows."""
+
+    link: StoreLink
+    grid: Grid
+    painted: Painted
+    timed: bool
+    """Whether the image has a time axis; without one, annotations of all times are painted."""
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Ids of objects."""
+        return Objects(self.link, self.painted.image)
+
+    @cached_property
+    def regions(self) -> list[shapely.Geometry]:
+        """Outlines of the reviewed regions, where the schema has a background."""
+        return outlines(self.painted.reviewed) if self.painted.palette.background is not None else []
+
+    def brush(self, window: IndexBox, t: int) -> RasterBrush:
+        """Brush for boxes within a window of level-0 indexes."""
+        painted, store = self.painted, self.link.store
+        where = Where(t=t) if self.timed else None
+        columns = store.columns(painted.image, window_box(self.grid, window), where=where)
+        drawing = draw(
+            columns,
+            painted.palette,
+            self.grid,
+            window,
+            read_mask=store.read_mask,
+            objects=self.objects,
+            reviewed=self.regions,
+            known_only=painted.mode != "instance",
+        )
+        return RasterBrush(drawing, painted.mode, painted.rule, painted.palette)
+
+
+def easel_for(link: StoreLink, info: ImageInfo, painted: Painted) -> Easel:
+    """What brings the annotations of an image."""
+    return RasterEasel(link, info.grid, painted, "t" in info.axes)
