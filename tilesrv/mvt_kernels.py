@@ -108,18 +108,17 @@ def _round_ring(xy: Doubles, low: float, high: float, out: Longs) -> int:
             continue
         out[m, 0], out[m, 1] = x, y
         m += 1
-    while m > 1 and out[m - 1, 0] == out[0, 0] and out[m - 1, 1] == out[0, 1]:
-        m -= 1
-    while m > 2 and _is_spare(
-        out[m - 2, 0], out[m - 2, 1], out[m - 1, 0], out[m - 1, 1], out[0, 0], out[0, 1], first, last
-    ):
-        m -= 1
     start = 0
-    x, y = out[m - 1, 0], out[m - 1, 1]
-    while m - start > 2 and _is_spare(
-        x, y, out[start, 0], out[start, 1], out[start + 1, 0], out[start + 1, 1], first, last
-    ):
-        start += 1
+    while m - start > 1:  # where the ring closes, one spare point can make the next one spare
+        x, y, fx, fy = out[m - 1, 0], out[m - 1, 1], out[start, 0], out[start, 1]
+        enough = m - start > 2
+        ends = enough and _is_spare(out[m - 2, 0], out[m - 2, 1], x, y, fx, fy, first, last)
+        if ends or (x == fx and y == fy):
+            m -= 1
+        elif enough and _is_spare(x, y, fx, fy, out[start + 1, 0], out[start + 1, 1], first, last):
+            start += 1
+        else:
+            break
     if start:
         out[: m - start] = out[start:m].copy()
     return m - start
@@ -145,7 +144,7 @@ def _widen(ring: Longs, n: int) -> int:
         ring[3, 0], ring[3, 1] = x, y + 1
         return 4
     # one more point beside the first, on the side on which the area is positive
-    dx, dy = ring[1, 0] - ring[0, 0], ring[1, 1] - ring[0, 1]
+    dx, dy = ring[0, 0] - ring[n - 1, 0], ring[0, 1] - ring[n - 1, 1]
     step_x, step_y = (0, 1) if abs(dx) >= abs(dy) else (1, 0)
     ring[n, 0], ring[n, 1] = ring[0, 0] + step_x, ring[0, 1] + step_y
     if _area(ring, n + 1) < 0:
