@@ -111,3 +111,36 @@ def reread(module: Any, path: Any, context: Context, **options: str) -> tuple[Ma
     """Read a file and hand back the stream and the report."""
     report = Report()
     return module.read(path, context=context, report=report, options=options), report
+
+
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def dicom_extra(grid: Grid, *, study: str = "1.2.3.4", root: str = "1.2.3.5", frames: bool = False) -> dict[str, Any]:
+    """What an image from DICOM knows of its files."""
+    count = grid.shape[0]
+    instances = [[root, k + 1] if frames else [f"{root}.{k + 1}", None] for k in range(count)]
+    export = {
+        "PatientID": "P-17",
+        "PatientName": "Müller^Jörg",
+        "PatientBirthDate": "19600102",
+        "PatientSex": "M",
+        "StudyID": "S1",
+        "StudyDate": "20250203",
+        "StudyTime": "101112",
+        "AccessionNumber": "A-1",
+        "ReferringPhysicianName": "Who^Knows",
+    }
+    return {
+        "modality": "CT",
+        "sop_class": CT_CLASS + ".1" if frames else CT_CLASS,
+        "study": study,
+        "series": "1.2.3.6",
+        "instances": [instances],
+        "export": export,
+    }
+
+
+def dicom_context(grid: Grid, *, schema: Schema = SCHEMA, **facts: Any) -> Context:
+    """Context of an image that comes from DICOM."""
+    return context_of(grid, schema=schema, extra=dicom_extra(grid, **facts))

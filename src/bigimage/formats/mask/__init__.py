@@ -9,6 +9,9 @@ from bigimage.errors import DataError, InputError, NotFound
 from bigimage.formats.door import MaskFormat
 
 _PLACES = {
+    "dicom-seg": "bigimage.formats.mask.dicom_seg",
+    "dicom-seg-labelmap": "bigimage.formats.mask.dicom_seg_labelmap",
+    "dicom-seg-fractional": "bigimage.formats.mask.dicom_seg_fractional",
     "seg-nrrd": "bigimage.formats.mask.seg_nrrd",
     "nifti": "bigimage.formats.mask.nifti",
     "mha": "bigimage.formats.mask.mha",
