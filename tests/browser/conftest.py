@@ -1,5 +1,6 @@
 """A running server, a browser, and pages of other people's viewers."""
 
+import contextlib
 import functools
 import http.server
 import os
@@ -39,28 +40,55 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Path], str]]:
-    """Start a tile server on a workspace; returns its address."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(workspace: Path) -> str:
-        port = free_port()
-        command = [sys.executable, "-m", "tilesrv", "--workspace", str(workspace), "--port", str(port)]
-        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+@contextlib.contextmanager
+def server(workspace: Path, port: int | None = None) -> Iterator[str]:
+    """A tile server on a workspace, in a process of its own; gives its address."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "tilesrv", "--workspace", str(workspace), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
         address = f"http://127.0.0.1:{port}"
         for _ in range(600):
             try:
                 with urllib.request.urlopen(f"{address}/health", timeout=1):
-                    return address
+                    break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
-        raise TimeoutError("the server did not start")
-
-    yield start
-    for process in started:
-        process.terminate()
+        else:
+            raise TimeoutError("the server did not start")
+        yield address
+    finally:
+        process.kill()  # a server may die at any moment and lose nothing
         process.wait(timeout=20)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Start a tile server on a workspace; returns its address."""
+    with contextlib.ExitStack() as started:
+        yield lambda workspace: started.enter_context(server(workspace))
+
+
+def npm(*arguments: str, folder: Path) -> None:
+    """Run npm in a folder; skips the test where npm is not installed, except in CI."""
+    if shutil.which("npm") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("npm is not installed, and CI runs every browser test")
+        pytest.skip("npm is not installed")
+    subprocess.run(["npm", *arguments], cwd=folder, check=True)
+
+
+@pytest.fixture(scope="session")
+def viewer() -> Path:
+    """Folder of the viewer, built from its present sources."""
+    folder = HERE.parents[1] / "tilesrv" / "viewer"
+    if not (folder / "node_modules" / "ol").is_dir():
+        npm("ci", "--no-audit", "--no-fund", "--loglevel=error", folder=folder)
+    sources = [folder / "index.html", folder / "package.json", *(folder / "src").rglob("*.*")]
+    built = folder / "dist" / "index.html"
+    if not built.is_file() or built.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+        npm("run", "build", "--silent", folder=folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +96,7 @@ def node_modules() -> Path:
     """Installed packages of `package.json`; npm installs them where they are missing."""
     modules = HERE / "node_modules"
     if not (modules / "ol").is_dir():
-        if shutil.which("npm") is None:
-            if os.environ.get("CI") == "true":
-                pytest.fail("npm is not installed, and CI runs every browser test")
-            pytest.skip("npm is not installed")
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True)
+        npm("ci", "--no-audit", "--no-fund", "--loglevel=error", folder=HERE)
     return modules
 
 
@@ -99,17 +123,29 @@ def pages(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     thread.join()
 
 
-@pytest.fixture
-def page(chromium: str) -> Iterator[Any]:
-    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to."""
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    """One Chromium for all tests; each has a profile of its own in it."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        found = browser.new_page(viewport={"width": 800, "height": 600})
-        found.errors, found.hosts = [], set()
-        found.on("pageerror", lambda error: found.errors.append(str(error)))
-        found.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
-        found.on("request", lambda request: found.hosts.add(request.url.split("/")[2]))
-        yield found
-        browser.close()
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+def listen(page: Any) -> Any:
+    """Let a page note what it logged as errors, in `errors`, and whom it talked to, in `hosts`."""
+    page.errors, page.hosts = [], set()
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]))
+    return page
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to."""
+    context = browser.new_context(viewport={"width": 800, "height": 600})
+    yield listen(context.new_page())
+    context.close()

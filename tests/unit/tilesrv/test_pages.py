@@ -14,7 +14,8 @@ EXTERNAL = re.compile(r"""(?:src|href|from|import|fetch|url)\s*[=(]?\s*["'`(]?(?
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
+def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "VIEWER", Path("/nowhere"))
     page = client.get(path)
     assert page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]
@@ -45,7 +46,10 @@ def test_the_viewer_is_served_where_it_was_built(
     (tmp_path / "secret").write_text("secret")
     monkeypatch.setattr(pages, "VIEWER", tmp_path / "dist")
     _, client = fresh_server()
-    assert client.get("/").text == "the viewer"
+    home = client.get("/")
+    assert home.text == "the viewer"
+    assert "default-src 'none'" in home.headers["content-security-policy"]
+    assert "unsafe" not in home.headers["content-security-policy"]
     script = client.get("/assets/app.js")
     assert (script.text, script.headers["content-type"].split(";")[0]) == ("code", "text/javascript")
     assert client.get("/assets/none.js").status_code == 404

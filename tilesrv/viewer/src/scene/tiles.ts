@@ -1,0 +1,85 @@
+/** The tile sets of a raster, as OpenLayers wants them. */
+
+import Projection from "ol/proj/Projection";
+import XYZ from "ol/source/XYZ";
+import TileGrid from "ol/tilegrid/TileGrid";
+import { address, getJson, imagePath, type ImageRecord } from "../api";
+import { Grid2 } from "../grid";
+
+interface Matrix {
+  id: string;
+  cellSize: number;
+  matrixWidth: number;
+  matrixHeight: number;
+  tileWidth: number;
+}
+
+interface TileSetDocument {
+  tileMatrixSet: { tileMatrices: Matrix[] };
+  boundingBox?: { lowerLeft: [number, number]; upperRight: [number, number] };
+}
+
+/** A raster's own grid: the map's unit is its pixel, x to the right and y up, the first corner at (0, 0). */
+export interface Native {
+  grid: Grid2;
+  projection: Projection;
+  tileGrid: TileGrid;
+  extent: [number, number, number, number];
+}
+
+/** Ask for the native tile set of a raster. */
+export async function loadNative(image: ImageRecord): Promise<Native> {
+  const found = await getJson<TileSetDocument>(imagePath(image.id, "/tiles/native"));
+  const matrices = found.tileMatrixSet.tileMatrices;
+  const [height = 1, width = 1] = image.shape.slice(-2);
+  const extent: [number, number, number, number] = [0, -height, width, 0];
+  const finest = matrices.at(-1)?.cellSize ?? 1;
+  return {
+    grid: new Grid2(image.affine, height, width),
+    projection: new Projection({ code: `pixels:${image.id}`, units: "pixels", extent, getPointResolution: (r) => r }),
+    tileGrid: new TileGrid({
+      origin: [0, 0],
+      resolutions: matrices.map((matrix) => Math.round((matrix.cellSize / finest) * 1e6) / 1e6),
+      sizes: matrices.map((matrix) => [matrix.matrixWidth, matrix.matrixHeight]),
+      tileSize: matrices[0]?.tileWidth ?? 256,
+    }),
+    extent,
+  };
+}
+
+/** Half the width of web mercator's square, in its metres. */
+const EDGE = Math.PI * 6378137;
+
+/** A raster's place in web mercator. */
+export interface Mercator {
+  extent: [number, number, number, number];
+  tileGrid: TileGrid;
+}
+
+/** Ask for the tile set in web mercator; null where the image has no place there. */
+export async function loadMercator(image: ImageRecord): Promise<Mercator | null> {
+  if (image.frame.type !== "geo") return null;
+  const found = await getJson<TileSetDocument>(imagePath(image.id, "/tiles/WebMercatorQuad")).catch(() => null);
+  const zooms = found?.tileMatrixSet.tileMatrices.map((matrix) => Number(matrix.id));
+  const [last, first] = [zooms?.at(-1), zooms?.[0]];
+  if (!found?.boundingBox || last === undefined || first === undefined) return null;
+  const { lowerLeft, upperRight } = found.boundingBox;
+  const extent: [number, number, number, number] = [...lowerLeft, ...upperRight];
+  const resolutions = Array.from({ length: last + 1 }, (_, zoom) => (2 * EDGE) / 256 / 2 ** zoom);
+  return { extent, tileGrid: new TileGrid({ origin: [-EDGE, EDGE], resolutions, extent, minZoom: first, tileSize: 256 }) };
+}
+
+/** Addresses of tiles of a kind (`tiles`, `masks/x/tiles`, …), with OpenLayers' placeholders. */
+export function template(image: ImageRecord, kind: string, tms: string, ending: string, query: string): string {
+  return `${address(imagePath(image.id, `/${kind}/${tms}`))}/{z}/{x}/{y}.${ending}${query}`;
+}
+
+/** Source of pictures on the native grid. */
+export function nativeSource(native: Native, url: string): XYZ {
+  return new XYZ({ url, projection: native.projection, tileGrid: native.tileGrid, wrapX: false, transition: 120 });
+}
+
+/** Source of pictures in web mercator. */
+export function mercatorSource(mercator: Mercator, url: string): XYZ {
+  return new XYZ({ url, projection: "EPSG:3857", tileGrid: mercator.tileGrid, wrapX: false, transition: 120 });
+}

@@ -1,0 +1,100 @@
+/** What needs no browser: geometry, formats, addresses. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ImageRecord } from "../src/api";
+import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
+import { lonLat, metres, placesFor, roundBelow, short } from "../src/format";
+import { Grid2 } from "../src/grid";
+import { bars, spanOf } from "../src/histogram";
+import { keyName } from "../src/keys";
+import { decodeNpy } from "../src/npy";
+import { formatHash, numbersOf, parseHash } from "../src/router";
+
+const scene = {
+  id: "s", axes: ["c", "y", "x"], shape: [4, 60, 80], dtype: "uint16", frame: { type: "geo", crs: "EPSG:32632" },
+  bands: ["red", "green", "blue", "undefined"].map((interpretation, k) => ({ name: `b${k + 1}`, interpretation })),
+  window: [[0, 100], [0, 200], [0, 300], [5, 9]],
+} as unknown as ImageRecord;
+
+test("an affine takes pixels to the world and back, rotated or not", () => {
+  for (const rows of [[[0, 5, 485902], [-5, 0, 5209248]], [[0.3, 4.9, 1e6], [-5.1, 0.4, -2e6]], [[5, 0, 10], [0, 5, 20]]]) {
+    const grid = new Grid2(rows, 60, 80);
+    const world = grid.toWorld([12.25, 33.5]);
+    const [column, row] = grid.toIndex(world);
+    assert.ok(Math.abs(column - 12.25) < 1e-6 && Math.abs(row - 33.5) < 1e-6);
+    const [x, y] = grid.toMap(world);
+    assert.ok(Math.abs(x - 12.25) < 1e-6 && Math.abs(y + 33.5) < 1e-6);
+  }
+  assert.deepEqual(new Grid2([[0, 5, 100], [-5, 0, 200]], 4, 4).toWorld([1, 2]), [105, 190]);
+  assert.throws(() => new Grid2([[0, 0, 1], [0, 0, 1]], 4, 4), RangeError);
+});
+
+test("angles are told in the world, from +x towards +y", () => {
+  assert.equal(new Grid2([[0, 5, 0], [-5, 0, 0]], 4, 4).worldAngle([0, 1]), 90);
+  assert.equal(new Grid2([[0, 1, 0], [1, 0, 0]], 4, 4).worldAngle([0, 1]), -90); // pixels: y grows downwards
+});
+
+test("the address of a place is read back as it was written", () => {
+  const place = { image: "a.b-c", state: { at: "1.5,2,3", bands: "3,2,1" } };
+  assert.equal(formatHash(place), "#/images/a.b-c?at=1.5,2,3&bands=3,2,1");
+  assert.deepEqual(parseHash(formatHash(place)), place);
+  for (const hash of ["", "#", "#/", "#/images/", "#/images/%E0%A4%A", "#nonsense"]) assert.equal(parseHash(hash).image, null);
+  assert.deepEqual(numbersOf("1,2,-3.5", 3), [1, 2, -3.5]);
+  assert.equal(numbersOf("1,x,2", 3), null);
+  assert.equal(numbersOf(undefined, 1), null);
+});
+
+test("a look asks only for what differs from the image's own", () => {
+  assert.deepEqual(defaultBands(scene), [1, 2, 3]);
+  assert.equal(displayQuery(scene, displayOf(scene, {})), "");
+  const look = displayOf(scene, { bands: "4", colormap: "viridis_r", rescale: "1,2" });
+  assert.equal(displayQuery(scene, look), "?bands=4&rescale=1,2&colormap=viridis_r");
+  assert.deepEqual(displayOf(scene, displayState(scene, look)), look);
+  const half = displayOf(scene, {});
+  half.ranges[1] = [7, 8];
+  assert.equal(displayQuery(scene, half), "?rescale=0,100,7,8,0,300");
+  assert.deepEqual(displayOf(scene, { bands: "9", colormap: "<b>", rescale: "a,b" }), displayOf(scene, {}));
+});
+
+test("raw arrays are decoded with their types and shapes", () => {
+  const values = new Int16Array([1, -2, 3, 4, 5, -6]);
+  const array = decodeNpy(npy("<i2", "(1, 2, 3)", values.buffer));
+  assert.deepEqual(array.shape, [1, 2, 3]);
+  assert.deepEqual([...array.data], [...values]);
+  assert.deepEqual([...decodeNpy(npy("<i8", "(2,)", new BigInt64Array([5n, -7n]).buffer)).data], [5, -7]);
+  assert.throws(() => decodeNpy(npy(">i2", "(3,)", values.buffer)), RangeError);
+  assert.throws(() => decodeNpy(new ArrayBuffer(4)), RangeError);
+});
+
+function npy(kind: string, shape: string, data: ArrayBufferLike): ArrayBuffer {
+  const header = new TextEncoder().encode(`{'descr': '${kind}', 'fortran_order': False, 'shape': ${shape}, }\n`);
+  const file = new Uint8Array(10 + header.length + data.byteLength);
+  file.set([0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, header.length, 0]);
+  file.set(header, 10);
+  file.set(new Uint8Array(data), 10 + header.length);
+  return file.buffer;
+}
+
+test("histograms are drawn over what is shown and nearly all values", () => {
+  const heights = bars([4, 0, 16], [0, 1, 2, 3], [0, 3], 3);
+  assert.deepEqual(heights, [0.5, 0, 1]);
+  const [low, high] = spanOf(null, [10, 20]);
+  assert.ok(low < 10 && high > 20);
+});
+
+test("numbers are short and plain", () => {
+  assert.deepEqual([short(0.1 + 0.2), short(12345678), short(1e-7), short(null), short(NaN)], ["0.3", "12345678", "1.000e-7", "–", "NaN"]);
+  assert.deepEqual([metres(1500), metres(3), metres(0.25)], ["1.5 km", "3 m", "25 cm"]);
+  assert.deepEqual([roundBelow(140), roundBelow(0.049), roundBelow(7)], [100, 0.02, 5]);
+  assert.equal(lonLat([-99.5, 47.25], 2), "47.25°N 99.50°W");
+  assert.deepEqual([placesFor(10), placesFor(1), placesFor(0.00001)], [1, 2, 7]);
+});
+
+test("keys have one name however they are pressed", () => {
+  const none = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
+  assert.equal(keyName({ ...none, key: "z", metaKey: true }), "Ctrl+z");
+  assert.equal(keyName({ ...none, key: "R", shiftKey: true }), "Shift+r");
+  assert.equal(keyName({ ...none, key: "?", shiftKey: true }), "?");
+  assert.equal(keyName({ ...none, key: "ArrowUp", shiftKey: true }), "Shift+ArrowUp");
+});
