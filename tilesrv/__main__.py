@@ -9,9 +9,10 @@ from pathlib import Path
 
 import uvicorn
 
-from bigimage.errors import BigImageError
+from bigimage.errors import BigImageError, InputError
 from bigimage.settings import Settings
-from bigimage.workspace import open_workspace
+from bigimage.workspace import DATABASE, Workspace, open_workspace
+from tilesrv.people import is_loopback
 from tilesrv.protocol import Protocol
 
 GRACE = 5
@@ -42,13 +43,28 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def _require_people(workspace: Workspace, host: str) -> None:
+    """Raise InputError for an address that others reach, while the workspace knows nobody. Raises BackendError."""
+    if is_loopback(host):
+        return
+    there = bool(workspace.settings.store) or (workspace.path / DATABASE).exists()
+    known = there and bool(workspace.people.everyone())
+    workspace.close()
+    if not known:
+        raise InputError(
+            f"{host} is reached by others, and nobody was added to the workspace, so everyone could change everything; "
+            "add people first (bigimage user add NAME --role ROLE), or serve on 127.0.0.1"
+        )
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Serve until interrupted; 0 when the server ended in order, 1 when it could not start."""
     arguments = _arguments(given)
     if arguments.workspace is not None:
         os.environ["BIGIMAGE_WORKSPACE"] = str(arguments.workspace.resolve())
     try:
-        open_workspace(settings=Settings.from_env())  # a wrong setting is told here, not by every worker
+        workspace = open_workspace(settings=Settings.from_env())  # a wrong setting is told here, not by every worker
+        _require_people(workspace, arguments.host)
     except BigImageError as error:
         print(f"bigimage: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
 from tilesrv import (
     annotations,
+    changes,
     crops,
     edits,
     errors,
@@ -26,6 +27,8 @@ from tilesrv import (
     pages,
     placing,
     planes,
+    regions,
+    schema,
     tiles,
     values,
     vectors,
@@ -41,6 +44,9 @@ ROUTES: tuple[Endpoint, ...] = (
     *vectors.ROUTES,
     *annotations.ROUTES,
     *edits.ROUTES,
+    *changes.ROUTES,
+    *schema.ROUTES,
+    *regions.ROUTES,
     *planes.ROUTES,
     *zarr.ROUTES,
     *maps.ROUTES,

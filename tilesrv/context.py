@@ -22,6 +22,7 @@ from tilesrv.lanes import Lane
 from tilesrv.metrics import Metrics
 from tilesrv.people import People
 from tilesrv.warming import Warming
+from tilesrv.watching import Waker
 
 T = TypeVar("T")
 FRESH = 1.0
@@ -127,6 +128,8 @@ class Context:
     jobs: JobStore
     warming: Warming
     people: People
+    waker: Waker
+    """Tells who listens that annotations have changed."""
     owners: dict[UUID, str] = field(default_factory=dict[UUID, str])
     """Images of annotations that were painted."""
 
@@ -147,6 +150,7 @@ class Context:
             JobStore(workspace.path),
             Warming(workspace),
             People(workspace, settings.max_rate, any_host="*" in settings.allowed_hosts),
+            Waker(lambda: workspace.annotations.store.watch()),
         )
 
     async def image(self, image: str) -> Served:
@@ -161,6 +165,7 @@ class Context:
     def close(self) -> None:
         """End the threads."""
         self.warming.stop()
+        self.waker.stop()
         self.tiles.close()
         self.heavy.close()
         self.reads.close()

@@ -74,11 +74,14 @@ async def post_annotations(request: Request) -> Response:
     author = author_of(request)
     annotations = await context.reads.run(object(), lambda: context.workspace.annotations)
     changes = await context.reads.run(object(), lambda: _changes(sent, annotations), request.receive)
-    applied = await context.edits.run(
-        object(),
-        lambda: annotations.apply(image, changes, author=author, once=sent.once, skip_conflicts=True),
-        request.receive,
-    )
+
+    def apply() -> Applied:
+        try:
+            return annotations.apply(image, changes, author=author, once=sent.once, skip_conflicts=True)
+        except Invalid as error:
+            raise (_alone(error) if sent.is_single else error) from error
+
+    applied = await context.edits.run(object(), apply, request.receive)
     return await context.reads.run(object(), lambda: _answer(annotations, sent, changes, applied, request))
 
 
@@ -254,13 +257,16 @@ class Target:
         try:
             return self.annotations.apply(last.image, make(current, version, last), author=self.author)
         except Invalid as error:
-            raise Invalid("the change is refused", [_inner(p) for p in error.details]) from error
+            raise _alone(error) from error
 
 
-def _inner(problem: Problem) -> Problem:
-    """Problem of a single change without the number of the change."""
-    number, _, rest = problem.place.partition("/")
-    return Problem(problem.kind, rest, problem.message) if number.isdigit() else problem
+def _alone(error: Invalid) -> Invalid:
+    """Error about a single change, whose places do not begin with the number of the change."""
+    problems: list[Problem] = []
+    for problem in error.details:
+        number, _, rest = problem.place.partition("/")
+        problems.append(Problem(problem.kind, rest, problem.message) if number.isdigit() else problem)
+    return Invalid("the annotation is refused", problems)
 
 
 async def _target(request: Request, match: Match, yours: Any) -> Target:

@@ -32,6 +32,10 @@ class Settings:
     """Bytes of finished tiles that one server process keeps."""
     max_upload: int = 64 * 1024 * MB
     """Largest upload in bytes."""
+    max_body: int = 64 * MB
+    """Largest JSON body in bytes; whole files of annotations are uploads."""
+    max_rate: int = 0
+    """Most requests a second of one person, or of one address where nobody was added; 0 for no limit."""
     max_request_pixels: int = 64 * MB
     """Most source values (pixels times bands) that one request may read."""
     max_tile_bands: int = 64
