@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bigimage import catalogue, cli_annotations
+from bigimage import catalogue, cli_annotations, cli_exchange, cli_masks
 from bigimage.cli_tools import as_json
 from bigimage.cli_tools import load as _load
 from bigimage.cli_tools import print_json as _print_json
@@ -247,7 +247,7 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, "bigimage", "_BIGIMAGE_COMPLETE").source())
 
 
-for _command in cli_annotations.COMMANDS:
+for _command in (*cli_annotations.COMMANDS, *cli_exchange.COMMANDS, *cli_masks.COMMANDS):
     cli.add_command(_command)
 
 

@@ -2,34 +2,43 @@
 
 import os
 import shutil
+import socket
 import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from bigimage import catalogue
 from bigimage.annotations import Annotations
 from bigimage.cache import ByteLRU
 from bigimage.catalogue import RETIRED, image_folder
 from bigimage.errors import BackendError, InputError
+from bigimage.exchange.output import Exported, Stop, ignore_progress, never
+from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
+from bigimage.formats.door import Options
 from bigimage.ingest import IngestOptions, Progress, ingest
 from bigimage.link import is_store, link, open_linked
-from bigimage.model.image import Role, check_id
+from bigimage.model.image import ImageInfo, Role, check_id
 from bigimage.model.region import Region, blocks
 from bigimage.pyramid.foreign import store_id
+from bigimage.pyramid.labels import check_layer_name, layer_names, remove_layer
 from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.pyramid.unsharded import write_unsharded
+from bigimage.rasterize.easel import StoreLink
+from bigimage.rasterize.hold import holding
+from bigimage.rasterize.layer import Layer, open_layer, outline_of
+from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
 from bigimage.settings import Settings
 from bigimage.sources.door import OpenOptions
 from bigimage.store.backup import backup, restore
 from bigimage.store.database import Database
-from bigimage.store.door import LeaseStore, PeopleStore, RegionStore
+from bigimage.store.door import LeaseStore, Moment, PeopleStore, RegionStore
 from bigimage.store.leases import SqlLeases
 from bigimage.store.opening import open_database
 from bigimage.store.people import SqlPeople
@@ -136,6 +145,106 @@ class Workspace:
                     SqlLeases(database),
                 )
             return self._kept
+
+    def rasterize(
+        self,
+        image: str,
+        *,
+        layer: str | None = None,
+        mode: str | None = None,
+        rule: str | None = None,
+        fill_between: bool | None = None,
+        workers: int | None = None,
+        scheduler: str = "threads",
+        progress: Progress = lambda done, total: None,
+    ) -> Layer:
+        """Paint an image's annotations into a mask layer, or what changed since; the layer as it is then.
+
+        Parameters
+        ----------
+        layer
+            Name of the layer; default that of the mode.
+        mode
+            `semantic` (the default), `instance`, `panoptic`, `coverage` or `multilayer`; see docs/masks.md.
+        rule
+            `center` (the default): pixels whose centre is inside. `all-touched`: every pixel that is touched.
+        fill_between
+            Interpolate contours between annotated slices of a volume.
+        workers, scheduler
+            Number of threads or processes, and where they run: `threads`, `processes` or `tcp://host:port`.
+        progress
+            Called with (chunks painted, chunks in all).
+
+        Raises
+        ------
+        NotFound, InputError, Conflict, FrameMismatch, DataError, BackendError
+            See `bigimage.rasterize.paint.paint`.
+        """
+        order = self._order(layer, mode, rule, fill_between, workers, scheduler)
+        return paint(self._studio(image), order, progress=progress)
+
+    def follow(
+        self,
+        image: str,
+        *,
+        layer: str | None = None,
+        mode: str | None = None,
+        rule: str | None = None,
+        fill_between: bool | None = None,
+        workers: int | None = None,
+        scheduler: str = "threads",
+    ) -> Generator[Layer]:
+        """Paint a layer and keep it up to date: yields it whenever it was painted. Takes what `rasterize` takes."""
+        order = self._order(layer, mode, rule, fill_between, workers, scheduler)
+        with closing(self.annotations.store.watch()) as watch:
+            yield from follow(self._studio(image), order, wait=watch.wait)
+
+    def layers(self, image: str) -> list[Layer]:
+        """Mask layers of an image, by name. Raises NotFound, DataError, BackendError."""
+        self.record(image)
+        return [self.layer(image, name) for name in layer_names(image_folder(self.path, image))]
+
+    def layer(self, image: str, name: str) -> Layer:
+        """A mask layer as it is stored. Raises NotFound, DataError, BackendError."""
+        self.record(image)
+        return open_layer(image_folder(self.path, image), check_layer_name(name), self._caches)
+
+    def remove_layer(self, image: str, name: str) -> None:
+        """Delete a mask layer; annotations stay. Raises NotFound, Conflict while it is painted, BackendError."""
+        self.record(image)
+        with holding(self.leases, lease_name(image, check_layer_name(name)), _holder()):
+            remove_layer(image_folder(self.path, image), name)
+
+    def _order(
+        self,
+        layer: str | None,
+        mode: str | None,
+        rule: str | None,
+        fill_between: bool | None,
+        workers: int | None,
+        scheduler: str,
+    ) -> Order:
+        """What to paint, and with how many workers."""
+        count = self.settings.worker_count() if workers is None else workers
+        return Order(name=layer, mode=mode, rule=rule, fill_between=fill_between, workers=count, scheduler=scheduler)
+
+    def _studio(self, image: str) -> Studio:
+        """What painting the layers of an image needs. Raises NotFound."""
+        info = self.image(image).info
+        place = str(self.settings.store or self._make_folder() / DATABASE)
+        return Studio(
+            info=info,
+            folder=image_folder(self.path, image),
+            link=StoreLink(place, self.annotations.store),
+            leases=self.leases,
+            holder=_holder(),
+            reviewed=lambda: self._reviewed(info),
+            caches=self._caches,
+        )
+
+    def _reviewed(self, info: ImageInfo) -> tuple[str, ...]:
+        """Outlines of an image's regions on which the work is done, as hexadecimal WKB."""
+        return tuple(outline_of(region, info.grid) for region in self.regions.of(info.id, state="done"))
 
     def split_regions(self, image: str, *, size: int, replace_open: bool = False) -> list[Region]:
         """Split an image into regions: squares of `size` pixels of a raster, ranges of `size` slices of a volume.
@@ -274,6 +383,86 @@ class Workspace:
         """
         return restore(self._database().database, Path(file))
 
+    def export(
+        self,
+        image: str,
+        *,
+        format: str,
+        output: str | Path,
+        region: UUID | None = None,
+        at: Moment | None = None,
+        options: Options | None = None,
+        strict: bool = False,
+        progress: Progress = ignore_progress,
+        stop: Stop = never,
+    ) -> Exported:
+        """Write an image's annotations to a file or folder, and a report of what it could not hold beside it.
+
+        Parameters
+        ----------
+        format
+            A name such as `geojson` or `coco`; see docs/formats.
+        region
+            Only annotations that touch this region.
+        at
+            A revision's number or a time: the state that was visible then.
+        options
+            What is set for the format.
+        strict
+            Refuse any loss.
+
+        Raises
+        ------
+        NotFound, InputError, Unsupported, FrameMismatch, Conflict, BackendError, Cancelled
+            See `bigimage.exchange.vector.export_annotations`.
+        """
+        info = self.image(image).info
+        box = None if region is None else info.grid.crop(self.regions.get(region).box).world_bounds()
+        return export_annotations(
+            self.annotations.store,
+            info,
+            format=format,
+            output=Path(output),
+            options=options,
+            box=box,
+            at=at,
+            file_name=source_name(info),
+            strict=strict,
+            progress=progress,
+            stop=stop,
+        )
+
+    def import_file(
+        self,
+        image: str,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        author: str | None = None,
+        options: Options | None = None,
+        strict: bool = False,
+        progress: Progress = ignore_progress,
+        stop: Stop = never,
+    ) -> Imported:
+        """Store the annotations of a file or folder as one revision, after all of it was found sound.
+
+        Importing the same file again changes nothing. `format` is told by the content where that is clear. Raises
+        Invalid with every problem, and what `bigimage.exchange.vector.import_annotations` raises.
+        """
+        info = self.image(image).info
+        return import_annotations(
+            self.annotations.store,
+            info,
+            Path(path),
+            author=author or self.settings.author,
+            format=format,
+            options=options,
+            file_name=source_name(info),
+            strict=strict,
+            progress=progress,
+            stop=stop,
+        )
+
     def remove(self, image: str) -> None:
         """Delete an image's pixels and masks; the log of its annotations is kept, and its id stays retired.
 
@@ -292,6 +481,11 @@ class Workspace:
             raise BackendError(f"cannot remove {folder}: {error.strerror}") from error
         with self._lock:
             self._open.pop(image, None)
+
+
+def _holder() -> str:
+    """A name for this process that tells people where it runs."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def open_workspace(path: str | Path | None = None, *, settings: Settings | None = None) -> Workspace:

@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
     ("exchange",),
     ("workspace",),
-    ("cli", "cli_annotations", "cli_tools", "demo", "doctor", "__main__"),
+    ("cli", "cli_annotations", "cli_exchange", "cli_masks", "cli_tools", "demo", "doctor", "__main__"),
 )
 """Imports go from a later floor to an earlier one; rooms of one floor do not know each other."""
 
@@ -23,6 +23,10 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
     ("cli", "cli_annotations"): "the command line is one program in several files",
     ("cli", "cli_tools"): "all its files print alike",
     ("cli_annotations", "cli_tools"): "all its files print alike",
+    ("cli", "cli_exchange"): "the command line is one program in several files",
+    ("cli_exchange", "cli_tools"): "all its files print alike",
+    ("cli", "cli_masks"): "the command line is one program in several files",
+    ("cli_masks", "cli_tools"): "all its files print alike",
     ("__main__", "cli"): "python -m bigimage is the command line",
     ("formats", "sources"): "a label volume is a volume: its header and voxels are read by the code that reads images",
 }
@@ -78,7 +82,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "geopandas": ("model.geodataframe", "formats"),
     "dask": ("parallel", "pyramid.pyramid"),
     "distributed": ("parallel",),
-    "click": ("cli", "cli_annotations", "cli_tools"),
+    "yaml": ("formats",),
+    "click": ("cli_exchange", "cli", "cli_annotations", "cli_masks", "cli_tools"),
     "rich": ("cli", "demo", "doctor", "progress", "parallel"),
     "fastapi": ("tilesrv",),
     "starlette": ("tilesrv",),

@@ -40,13 +40,14 @@ def _same_shape(stored: Shape, read: Shape, keeps: Keeps, grid: Grid) -> bool:
         return True
     pixel = min(grid.spacing)
     tolerance = keeps.rounding * pixel * 2
+    holed = isinstance(stored, Polygon) and not (keeps.holes and keeps.parts)
     if kind(stored) != kind(read):
-        return keeps.shapes.get(kind(stored)) == kind(read) and _near(stored, read, pixel + tolerance)
+        due = keeps.shapes.get(kind(stored)) == kind(read) or (holed and kind(read) == "mask")
+        return due and _near(stored, read, pixel + tolerance)
     if isinstance(stored, (Point, MultiPoint, Line, Polygon, PlanarContours)):
         first, second = (shapely.orient_polygons(cast("Any", s).geometry) for s in (stored, read))
         if shapely.equals_exact(first, second, tolerance=tolerance):
             return True
-        holed = isinstance(stored, Polygon) and not (keeps.holes and keeps.parts)
         return bool(holed and _near(stored, read, pixel + tolerance))
     found, other = outline(stored), outline(read)
     if tolerance == 0 or found is None or other is None or kind(stored) == "mask":

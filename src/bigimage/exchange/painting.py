@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import shapely
 
 from bigimage.errors import InputError
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.mask import Mask
 from bigimage.model.outline import outline
-from bigimage.model.shape import Shape
+from bigimage.model.shape import Polygon, Shape
 from bigimage.rasterize.burn import burn, prepare
+from bigimage.rasterize.trace import trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,16 @@ def paint(shape: Shape, grid: Grid, box: IndexBox) -> "NDArray[np.bool_]":
         return shape.read(box.shift(_offset(grid, shape.grid)))
     prepared = prepare([outline(shape)], grid)
     return burn(prepared, np.ones(1, np.uint8), box).astype(np.bool_)
+
+
+def outline_mask(mask: Mask) -> Polygon:
+    """Outline of a mask along the edges of its pixels, holes and parts kept; empty where no bit is set."""
+    box = mask.box
+    if box is None:
+        return Polygon(shapely.Polygon())
+    grid = mask.grid.crop(box)
+    found = trace(lambda part: mask.read(part.shift(box.start)).astype(np.uint8), grid, merge=True)
+    return Polygon(shapely.normalize(found.shapes[0]))
 
 
 def _offset(part: Grid, whole: Grid) -> tuple[int, ...]:

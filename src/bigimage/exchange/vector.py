@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from bigimage.exchange.output import (
     unfinished,
     write_report,
 )
-from bigimage.exchange.painting import paint
+from bigimage.exchange.painting import outline_mask, paint
 from bigimage.formats.door import Context, Options, Report, VectorFormat, check_options
 from bigimage.formats.vector import FORMATS, format_for
 from bigimage.geometry.box import WorldBox
@@ -66,7 +66,16 @@ def vector_format(name: str) -> VectorFormat:
 
 def context_for(info: ImageInfo, schema: Schema, *, file_name: str = "", source: str = "") -> Context:
     """What formats are told about an image."""
-    return Context(info=info, schema=schema, paint=paint, file_name=file_name or info.id, source=source)
+    return Context(
+        info=info, schema=schema, paint=paint, trace=outline_mask, file_name=file_name or info.id, source=source
+    )
+
+
+def source_name(info: ImageInfo) -> str:
+    """Name of the file that an image was made from, without its folder; its id where that is not known."""
+    found = info.provenance.get("source")
+    name = found.get("name") if isinstance(found, Mapping) else found
+    return PurePath(name).name if isinstance(name, str) and PurePath(name).name else info.id
 
 
 # ---- export
@@ -214,6 +223,13 @@ def import_annotations(
     report.written = plan.added + plan.changed
     told = summary(report, {"format": name, "image": info.id, "source": path.name})
     return Imported(revision, plan.added, plan.changed, plan.unchanged, plan.removed, told)
+
+
+def imported_dict(done: Imported) -> dict[str, Any]:
+    """What an import did, as JSON."""
+    revision = None if done.revision is None else done.revision.number
+    counts = {name: getattr(done, name) for name in ("added", "changed", "unchanged", "removed")}
+    return {"revision": revision, **counts, "report": dict(done.report)}
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from bigimage.model.annotation import Annotation
 from bigimage.model.image import ImageInfo
 from bigimage.model.labels import Code, Label, Schema
 from bigimage.model.problem import Problem
-from bigimage.model.shape import Shape
+from bigimage.model.shape import Mask, Polygon, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,6 +164,8 @@ class Context:
     """Labels of an export, each that occurs; of an import those that are known, or none when no schema was set."""
     paint: Paint
     """Paints a shape, for formats whose areas are runs of pixels."""
+    trace: Callable[[Mask], Polygon] | None = None
+    """Outlines a mask along the edges of its pixels, for formats that have no masks."""
     file_name: str = ""
     """Name of the image as other tools call it: that of the file it was made from."""
     source: str = ""

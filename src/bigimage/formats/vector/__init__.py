@@ -12,6 +12,9 @@ _PLACES = {
     "geojson": "bigimage.formats.vector.geojson",
     "geojsonseq": "bigimage.formats.vector.geojsonseq",
     "coco": "bigimage.formats.vector.coco",
+    "yolo": "bigimage.formats.vector.yolo",
+    "yolo-seg": "bigimage.formats.vector.yolo_seg",
+    "yolo-obb": "bigimage.formats.vector.yolo_obb",
 }
 
 

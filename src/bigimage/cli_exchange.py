@@ -1,0 +1,112 @@
+"""Commands that exchange data with other tools: import, export."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from bigimage.cli_tools import Moment, as_json, load, open_existing, print_json
+from bigimage.progress import reporting
+from bigimage.settings import Settings
+
+
+class _Option(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Name and value of a text."""
+        name, sign, text = str(value).partition("=")
+        if not sign or not name:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, text
+
+
+option = click.option("-o", "--option", "options", type=_Option(), multiple=True, help="Set something of the format.")
+
+
+@click.command("export")
+@click.argument("image")
+@click.option("--format", "format_name", required=True, metavar="F", help="Format to write, such as geojson.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("--region", type=click.UUID, metavar="ID", help="Only what touches this region.")
+@click.option("--at", type=Moment(), help="State at a revision or a time [default: the latest].")
+@click.option("--strict", is_flag=True, help="Refuse any loss.")
+@option
+@as_json
+@click.pass_obj
+def export(
+    settings: Settings,
+    image: str,
+    format_name: str,
+    output: Path,
+    region: UUID | None,
+    at: Any,
+    strict: bool,
+    options: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Write the annotations of IMAGE to a file, and a report of what it could not hold beside it."""
+    with (
+        closing(open_existing(settings)) as workspace,
+        reporting(f"export {image}", quiet=as_json and not sys.stderr.isatty()) as progress,
+    ):
+        chosen = {"region": region, "at": at, "strict": strict, "options": dict(options), "progress": progress}
+        made = workspace.export(image, format=format_name, output=output, **chosen)
+    if as_json:
+        print_json({"path": str(made.path), "report_path": str(made.report_path), **made.report})
+        return
+    click.echo(f"{made.path}: {made.report['written']} annotations")
+    _tell(made.report)
+
+
+@click.command("import")
+@click.argument("image")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--format", "format_name", metavar="F", help="Format of FILE [default: told by its content].")
+@click.option("--author", metavar="NAME", help="Who the change is by [default: $BIGIMAGE_AUTHOR or local].")
+@click.option("--strict", is_flag=True, help="Refuse a file of which anything would be left out.")
+@option
+@as_json
+@click.pass_obj
+def import_(
+    settings: Settings,
+    image: str,
+    file: Path,
+    format_name: str | None,
+    author: str | None,
+    strict: bool,
+    options: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Store the annotations of FILE on IMAGE, all or none; importing the same file again changes nothing."""
+    with (
+        closing(open_existing(settings)) as workspace,
+        reporting(f"import {file.name}", quiet=as_json and not sys.stderr.isatty()) as progress,
+    ):
+        chosen = {"author": author, "strict": strict, "options": dict(options), "progress": progress}
+        done = workspace.import_file(image, file, format=format_name, **chosen)
+    told = load("bigimage.exchange.vector").imported_dict(done)
+    if as_json:
+        print_json(told)
+        return
+    revision = f"revision {told['revision']}" if told["revision"] else "nothing new"
+    counts = ", ".join(f"{told[k]} {k}" for k in ("added", "changed", "unchanged", "removed") if told[k])
+    click.echo(f"{image}: {revision}" + (f" ({counts})" if counts else ""))
+    _tell(told["report"])
+
+
+def _tell(report: Mapping[str, Any]) -> None:
+    """Losses and notes, one a line."""
+    for loss in report["losses"]:
+        click.echo(f"  {loss['kind']} {loss['what']}: {loss['message']} ({loss['count']})", err=True)
+    for note in report["notes"]:
+        click.echo(f"  {note}", err=True)
+
+
+COMMANDS = (import_, export)
