@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from threading import Lock
 from uuid import UUID
 
@@ -16,6 +17,7 @@ MOST = 2000
 """Changes at once beyond which every tile counts as changed: reading them would take longer than drawing again."""
 KEPT = 20_000
 """Changes that are remembered."""
+_EPOCHS = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Mark:
     """A state of an image's annotations."""
 
     epoch: int
-    """Counts how often the history was not the one known before: another database, or one restored."""
+    """Another one for each history: another database, or one that was restored."""
     revision: int
 
 
@@ -45,33 +47,28 @@ class Ledger:
         with self._lock:
             now = self._store.revision(self._image)
             number = 0 if now is None else now.number
-            if (
-                self._mark is None
-                or number < self._mark.revision
-                or (number == self._mark.revision and now != self._seen)
-            ):
-                self._forget(number, epoch=0 if self._mark is None else self._mark.epoch + 1)
-            elif number > self._mark.revision:
-                self._read(self._mark, number)
-            self._seen = now
-            self._mark = Mark(self._mark.epoch if self._mark else 0, number)
-            return self._mark
+            mark = self._mark
+            if mark is None or number < mark.revision or (number == mark.revision and now != self._seen):
+                mark = self._forget(number, epoch=next(_EPOCHS))
+            elif number > mark.revision:
+                mark = self._read(mark, number)
+            self._seen, self._mark = now, mark
+            return mark
 
-    def _forget(self, number: int, *, epoch: int) -> None:
+    def _forget(self, number: int, *, epoch: int) -> Mark:
         """Take every tile for changed that was drawn before a revision."""
-        self._mark = Mark(epoch, number)
         self._floor = number
         self._revisions = np.zeros(0, np.int64)
         self._low = self._high = np.zeros((0, 2))
         self._brushed = {}
+        return Mark(epoch, number)
 
-    def _read(self, mark: Mark, number: int) -> None:
+    def _read(self, mark: Mark, number: int) -> Mark:
         """Read the log between two revisions."""
         steps = self._store.revisions(self._image, since=mark.revision, limit=MOST + 1)
         steps = [step for step in steps if step.revision.number <= number]
         if len(steps) > MOST or sum(step.changes for step in steps) > MOST:
-            self._forget(number, epoch=mark.epoch)
-            return
+            return self._forget(number, epoch=mark.epoch)
         logged = list(self._store.changes(self._image, since=mark.revision, until=number))
         found = [(one.revision.number, one.extent) for one in logged if one.extent is not None]
         found += self._grown(logged)
@@ -85,6 +82,7 @@ class Ledger:
             self._floor = int(self._revisions[cut - 1])
             self._revisions, self._low, self._high = self._revisions[cut:], self._low[cut:], self._high[cut:]
             self._brushed = {one: last for one, last in self._brushed.items() if last > self._floor}
+        return Mark(mark.epoch, number)
 
     def _grown(self, logged: Sequence[Logged]) -> list[tuple[int, Extent]]:
         """Whole boxes of the masks that were painted on; of a stroke the log tells only its own box."""
