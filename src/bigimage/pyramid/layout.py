@@ -21,9 +21,9 @@ MAX_SHARD_BYTES = 16 << 20
 SHARD_SIDES = (4096, 2048, 1024, 512, 256)
 MAX_BAND_BYTES = 128 << 20
 """Decoded bytes of a row of shards, where a source must be read over its whole width."""
-VOLUME_CHUNK = (32, 64, 64)
-"""Voxels of a volume's chunk along (z, y, x): measured so that slices along all three axes decode about as much."""
-VOLUME_SHARDS = ((128, 256, 256), (64, 256, 256), (32, 256, 256), (32, 128, 128), (32, 64, 64))
+VOLUME_CHUNK = 32
+"""Voxels of a volume's chunk along each axis: slices of all three directions are equally cheap (docs/decisions/004-chunks-of-volumes.md)."""
+VOLUME_SHARDS = ((128, 256, 256), (64, 256, 256), (32, 256, 256), (32, 128, 128), (32, 64, 64), (32, 32, 32))
 VOLUME_COARSEST = 128
 """Levels of a volume are added until the longest side that can be halved is no more than this."""
 
@@ -135,16 +135,23 @@ def halving(grid: Grid) -> tuple[int, ...]:
     return tuple(2 if ok and s <= limit else 1 for s, ok in zip(spacing, can, strict=True))
 
 
+def volume_chunk(slices: int) -> tuple[int, int, int]:
+    """Chunk of a volume of so many slices: a cube, or as flat as the volume with about as many voxels."""
+    depth = min(VOLUME_CHUNK, 1 << (slices - 1).bit_length())
+    side = VOLUME_CHUNK << ((VOLUME_CHUNK // depth).bit_length() - 1) // 2
+    return depth, side, side
+
+
 def plan_volume(info: ImageInfo, *, by_rows: bool = False) -> PyramidPlan:
     """Levels of a volume: image [t,][c,]z,y,x, valid [t,]z,y,x."""
     item = np.dtype(info.dtype).itemsize
     bands = _band_axis(info)
     plane = bands * item * info.grid.shape[1] * info.grid.shape[2]
-    chunk = (min(VOLUME_CHUNK[0], 1 << (info.grid.shape[0] - 1).bit_length()), *VOLUME_CHUNK[1:])
+    chunk = volume_chunk(info.grid.shape[0])
     together = bands * math.prod(chunk) * item <= MAX_CHUNK_BYTES
     shard = chunk
     for sides in VOLUME_SHARDS:
-        shard = (max(chunk[0], sides[0] * chunk[0] // VOLUME_CHUNK[0]), *sides[1:])
+        shard = (sides[0] * chunk[0] // VOLUME_CHUNK, *(max(side, chunk[1]) for side in sides[1:]))
         fits = bands * math.prod(shard) * item <= MAX_SHARD_BYTES
         if fits and (not by_rows or shard[0] * plane <= MAX_BAND_BYTES):
             break

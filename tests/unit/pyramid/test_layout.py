@@ -22,6 +22,7 @@ from bigimage.pyramid.layout import (
     fill_of,
     plan_pyramid,
     plan_raster,
+    volume_chunk,
 )
 from tests.pyramids import DTYPES, TRANSFORM, UTM
 
@@ -201,3 +202,32 @@ def test_times_and_bands_of_a_volume() -> None:
     assert (spec.shards[0], spec.chunks[0]) == (1, 1)
     assert spec.shards[1] == 3
     assert plan.lead == 2
+
+
+@pytest.mark.parametrize(
+    ("slices", "chunk"),
+    [
+        (1, (1, 128, 128)),
+        (2, (2, 128, 128)),
+        (3, (4, 64, 64)),
+        (8, (8, 64, 64)),
+        (9, (16, 32, 32)),
+        (17, (32, 32, 32)),
+        (600, (32, 32, 32)),
+    ],
+)
+def test_chunks_of_volumes_are_cubes_or_as_flat_as_the_volume(slices: int, chunk: tuple[int, ...]) -> None:
+    assert volume_chunk(slices) == chunk
+    assert 16384 <= math.prod(chunk) <= 32768
+
+
+@pytest.mark.parametrize("slices", [1, 2, 4, 9, 100])
+@pytest.mark.parametrize("bands", [1, 3, 40, 500])
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_shards_of_volumes_hold_whole_chunks_of_all_bands(slices: int, bands: int, by_rows: bool) -> None:
+    plan = plan_pyramid(_volume((2, bands, slices, 900, 900), (1.0, 1.0, 1.0), "float64"), by_rows=by_rows)
+    for level in plan.levels:
+        spec = level.image
+        assert all(shard % chunk == 0 for shard, chunk in zip(spec.shards, spec.chunks, strict=True))
+        assert spec.chunks[-3:] == volume_chunk(slices)
+        assert spec.chunk_nbytes <= MAX_CHUNK_BYTES
