@@ -22,7 +22,7 @@ SHARD_SIDES = (4096, 2048, 1024, 512, 256)
 MAX_BAND_BYTES = 128 << 20
 """Decoded bytes of a row of shards, where a source must be read over its whole width."""
 VOLUME_CHUNK = 32
-"""Voxels of a volume's chunk along each axis: slices of all three directions are equally cheap (docs/decisions/004-chunks-of-volumes.md)."""
+"""Voxels of a volume's chunk along each axis; see docs/decisions/004-chunks-of-volumes.md."""
 VOLUME_SHARDS = ((128, 256, 256), (64, 256, 256), (32, 256, 256), (32, 128, 128), (32, 64, 64), (32, 32, 32))
 VOLUME_COARSEST = 128
 """Levels of a volume are added until the longest side that can be halved is no more than this."""
