@@ -9,6 +9,9 @@ import shapely
 
 from bigimage.errors import DataError, NotFound
 from bigimage.geometry.box import IndexBox
+from bigimage.geometry.grid import Grid
+from bigimage.model.outline import box_outline
+from bigimage.model.region import Region
 from bigimage.pyramid.labels import PAINTED, layer_folder, layer_names
 from bigimage.pyramid.location import METADATA, read_json, write_json
 from bigimage.pyramid.pyramid import Caches, Pyramid
@@ -124,6 +127,12 @@ def open_layer(image: Path, name: str, caches: Caches | None = None) -> Layer:
         names = ", ".join(layer_names(image)) or "none"
         raise NotFound(f"image {image.name!r} has no mask layer {name!r}; it has {names}")
     return Layer(painted, Pyramid.open(layer_folder(image, name), caches))
+
+
+def outline_of(region: Region, grid: Grid) -> str:
+    """Outline of a region of an image, as hexadecimal WKB."""
+    outline = box_outline(grid, region.box) if region.outline is None else region.outline.geometry
+    return str(shapely.to_wkb(outline, hex=True))
 
 
 def outlines(reviewed: Sequence[str]) -> list[shapely.Geometry]:
