@@ -1,6 +1,6 @@
 """Loading many new annotations: read and encoded first, then written in one transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,24 +15,33 @@ from bigimage.store.cells import levels_of
 from bigimage.store.database import Database
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup
 from bigimage.store.painting import chunk_rows
-from bigimage.store.rows import encode
+from bigimage.store.rows import Batch, encode, joined
 from bigimage.store.runs import RUN, Run, Spool, in_parts, run_of
 from bigimage.store.tables import entry_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PART = 5_000
+"""Annotations that are encoded at a time: few, because Python's garbage collector looks at all that are there."""
 NAMED = 100
 """Most taken ids that a refusal names."""
 
 
 def fill(kept: Spool, annotations: Iterable[Annotation], *, lookup: Lookup, image: str, frame: Frame) -> None:
     """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError."""
-    for part in in_parts(annotations, RUN):
+    batches = _batches(annotations, lookup=lookup, image=image, frame=frame)
+    for some in in_parts(batches, RUN // PART):
+        batch = joined(some)
+        kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
+
+
+def _batches(annotations: Iterable[Annotation], *, lookup: Lookup, image: str, frame: Frame) -> Iterator[Batch]:
+    """Encoded annotations, `PART` at a time."""
+    for part in in_parts(annotations, PART):
         for annotation in part:
             require_image(annotation, image)
-        batch = encode(part, frame, lookup.add_grid)
-        kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
+        yield encode(part, frame, lookup.add_grid)
 
 
 def require_image(annotation: Annotation, image: str) -> None:

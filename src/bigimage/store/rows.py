@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID, SafeUUID
 
@@ -33,7 +34,6 @@ from bigimage.model.shape import (
     Shape,
     Tag,
     bounds,
-    kind,
 )
 from bigimage.store.bits import pack_chunks
 from bigimage.store.cells import cells
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SHAPE_CODES = {name: code for code, name in enumerate(KINDS, 1)}
 """What the database writes for each kind of shape; only ever add to the end of `KINDS`."""
 SHAPE_NAMES = {code: name for name, code in SHAPE_CODES.items()}
+_TYPE_CODES = {KINDS[name]: code for name, code in SHAPE_CODES.items()}
+_PLANAR_TYPES = frozenset((Point, MultiPoint, Line, Polygon, PlanarContours))
 _PLANAR: dict[int, type[Point | MultiPoint | Line | Polygon | PlanarContours]] = {
     SHAPE_CODES["point"]: Point,
     SHAPE_CODES["multipoint"]: MultiPoint,
@@ -143,6 +145,27 @@ class Batch:
         return len(self.uuids)
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    starts = accumulate(map(len, batches), initial=0)
+    return Batch(
+        uuids=[v for b in batches for v in b.uuids],
+        shapes=[v for b in batches for v in b.shapes],
+        labels=[v for b in batches for v in b.labels],
+        origins=[v for b in batches for v in b.origins],
+        scores=[v for b in batches for v in b.scores],
+        times=[v for b in batches for v in b.times],
+        geometries=[v for b in batches for v in b.geometries],
+        rests=[v for b in batches for v in b.rests],
+        bits=[v for b in batches for v in b.bits],
+        instances=[v for b in batches for v in b.instances],
+        low=np.concatenate([b.low for b in batches]),
+        high=np.concatenate([b.high for b in batches]),
+        cell=np.concatenate([b.cell for b in batches]),
+        masks={start + k: mask for start, b in zip(starts, batches, strict=False) for k, mask in b.masks.items()},
+    )
+
+
 def encode(annotations: Sequence[Annotation], frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:
     """Columns of annotations in a frame.
 
@@ -150,13 +173,14 @@ def encode(annotations: Sequence[Annotation], frame: Frame, lattice_id: Callable
     the wrong number of coordinates.
     """
     for a in annotations:
-        if a.frame != frame:
+        # mostly it is the same object, and comparing two frames takes longer than all the rest of this loop
+        if a.frame is not frame and a.frame != frame:
             raise FrameMismatch(
                 f"annotation {a.id} is in {describe(a.frame)}, its image in {describe(frame)}; transform it first"
             )
     n, size = len(annotations), frame_ndim(frame)
     outlines = np.empty(n, dtype=object)
-    outlines[:] = [a.shape.geometry if isinstance(a.shape, PlanarContours) else outline(a.shape) for a in annotations]
+    outlines[:] = [a.shape.geometry if type(a.shape) in _PLANAR_TYPES else outline(a.shape) for a in annotations]  # pyright: ignore[reportAttributeAccessIssue]
     low, high = _boxes(annotations, outlines, size)
     _require_sound(annotations, outlines, low, high)
     located = np.isfinite(low).all(axis=1)
@@ -166,14 +190,14 @@ def encode(annotations: Sequence[Annotation], frame: Frame, lattice_id: Callable
     masks = {k: a.shape for k, a in enumerate(annotations) if isinstance(a.shape, Mask)}
     return Batch(
         uuids=[a.id for a in annotations],
-        shapes=[SHAPE_CODES[kind(a.shape)] for a in annotations],
+        shapes=[_TYPE_CODES[type(a.shape)] for a in annotations],
         labels=[a.label for a in annotations],
         origins=[a.origin for a in annotations],
         scores=[a.score for a in annotations],
         times=[a.t for a in annotations],
         geometries=cast("list[bytes | None]", shapely.to_wkb(outlines).tolist()),
         rests=[_rest(a, lattice_id) for a in annotations],
-        bits=[pack_chunks(masks[k].chunks, size) if k in masks else None for k in range(n)],
+        bits=[pack_chunks(masks[k].chunks, size) if k in masks else None for k in range(n)] if masks else [None] * n,
         instances=[a.instance for a in annotations],
         low=low,
         high=high,
@@ -221,12 +245,14 @@ def _require_sound(
         raise InputError(f"the shape of annotation {annotations[k].id} {problem}")
 
 
-_OUTLINE_IS_EXACT = (Point, MultiPoint, Line, Polygon, PlanarContours, Box)
+_OUTLINE_IS_EXACT = _PLANAR_TYPES | {Box}
 
 
 def _rest(annotation: Annotation, lattice_id: Callable[[Grid], int]) -> str | None:
     """What has no column of its own, as JSON; None when there is nothing."""
     a = annotation
+    if type(a.shape) in _OUTLINE_IS_EXACT and not (a.attributes or a.relations) and a.instance is a.schema is None:
+        return None
     out: dict[str, Any] = {}
     if a.attributes:
         out["attributes"] = a.attributes

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -36,12 +36,20 @@ class Blobs:
     @classmethod
     def of(cls, values: "list[bytes | None]") -> "Blobs":
         """Column of a list."""
+        absent, n = values.count(None), len(values)
+        if absent == n:
+            return cls(b"", np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool))
+        if not absent:
+            whole = cast("list[bytes]", values)
+            return cls(b"".join(whole), np.cumsum(list(map(len, whole)), dtype=np.int64), np.zeros(n, dtype=bool))
         missing = np.array([v is None for v in values], dtype=bool)
         present = [v or b"" for v in values]
         return cls(b"".join(present), np.cumsum([len(v) for v in present], dtype=np.int64), missing)
 
     def tolist(self) -> "list[bytes | None]":
         """List of the column."""
+        if self.missing.all():
+            return [None] * len(self.missing)
         ends = self.ends.tolist()
         values = [self.data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         if not self.missing.any():
@@ -90,25 +98,27 @@ def run_of(batch: Batch, texts: Mapping[str, int]) -> Run:
     if batch.low.shape[1] == 3:
         boxes[:, 4], boxes[:, 5] = batch.low[:, 2], batch.high[:, 2]
     return Run(
-        uuids=np.frombuffer(b"".join([batch.uuids[k].bytes for k in places]), dtype="V16"),
+        uuids=np.frombuffer(b"".join([u.int.to_bytes(16, "big") for u in batch.uuids]), dtype="V16")[order],
         shapes=np.array(batch.shapes, dtype=np.int16)[order],
         labels=np.array([texts[v] for v in batch.labels], dtype=np.int32)[order],
         origins=np.array([texts[v] for v in batch.origins], dtype=np.int32)[order],
         scores=np.array([np.nan if v is None else v for v in batch.scores], dtype=np.float64)[order],
         times=np.array([-1 if v is None else v for v in batch.times], dtype=np.int64)[order],
         geometries=Blobs.of([batch.geometries[k] for k in places]),
-        rests=Blobs.of([_utf8(batch.rests[k]) for k in places]),
-        bits=Blobs.of([batch.bits[k] for k in places]),
-        instances=Blobs.of([_utf8(batch.instances[k]) for k in places]),
+        rests=Blobs.of(_utf8(batch.rests, places)),
+        bits=Blobs.of([batch.bits[k] for k in places] if batch.masks else batch.bits),
+        instances=Blobs.of(_utf8(batch.instances, places)),
         boxes=boxes[order],
         cell=batch.cell[order],
         masks={k: batch.masks[place] for k, place in enumerate(places) if place in batch.masks} if batch.masks else {},
     )
 
 
-def _utf8(value: str | None) -> bytes | None:
-    """Text as bytes."""
-    return None if value is None else value.encode()
+def _utf8(values: list[str | None], order: list[int]) -> "list[bytes | None]":
+    """Texts as bytes, in an order."""
+    if values.count(None) == len(values):
+        return [None] * len(values)
+    return [None if v is None else v.encode() for v in [values[k] for k in order]]
 
 
 class Spool:

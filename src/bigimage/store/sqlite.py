@@ -234,6 +234,8 @@ def _begin(connection: sa.Connection) -> None:
 
 def _nullable(values: "NDArray[Any]", missing: "NDArray[np.bool_]") -> list[Any]:
     """List with None where values are missing."""
+    if missing.all():
+        return [None] * len(values)
     out = values.tolist()
     for k in np.flatnonzero(missing).tolist():
         out[k] = None
