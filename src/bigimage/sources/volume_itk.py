@@ -205,11 +205,12 @@ def _is_plain(fields: dict[str, str], sizes: dict[str, int]) -> bool:
 def _read_whole(path: Path, dtype: np.dtype[Any], axes: tuple[str, ...], sizes: dict[str, int]) -> FlatVolume:
     """All voxels by SimpleITK, kept in a temporary file without a name."""
     try:
-        array = sitk.GetArrayViewFromImage(sitk.ReadImage(str(path)))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise DataError(f"{path.name} is damaged: {_reason(error)}") from error
     with tempfile.TemporaryFile() as target:
-        np.ascontiguousarray(array).tofile(target)
+        # a view, which lives no longer than the image
+        np.ascontiguousarray(sitk.GetArrayViewFromImage(image)).tofile(target)
         target.flush()
         return FlatVolume(FlatFile.of(target), 0, dtype, axes, sizes)
 
