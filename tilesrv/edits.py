@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -218,6 +218,8 @@ class Target:
     crs: str | None
     author: str
     yours: Any
+    revives: bool = False
+    """Whether a removed annotation is as good as any other where the client names no version."""
 
     def stale(self, current: Annotation | None, version: int) -> Stale:
         """Error that holds both sides."""
@@ -252,7 +254,8 @@ class Target:
     def _change(self, make: Make) -> Applied:
         """One attempt."""
         current, version, last = latest(self.annotations, self.id)
-        if not self.match.allows(version) or (current is None and self.match.versions is None):
+        gone = current is None and self.match.versions is None and not self.revives
+        if gone or not self.match.allows(version):
             raise self.stale(current, version)
         try:
             return self.annotations.apply(last.image, make(current, version, last), author=self.author)
@@ -347,7 +350,7 @@ async def revert_annotation(request: Request) -> Response:
     to = members.get("version")
     if not isinstance(to, int) or isinstance(to, bool) or not 1 <= to < 2**31:
         raise InputError('the body is {"version": N}, a version from the history')
-    target = await _target(request, match or Match(None), members)
+    target = replace(await _target(request, match or Match(None), members), revives=True)
 
     def make(current: Annotation | None, version: int, last: Annotation) -> list[Change]:
         return changes_back(Difference(last.id, target.annotations.get(last.id, version=to), current, version))

@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
+from tests.drawn import make_images
 from tilesrv.app import create_app
 from tilesrv.protocol import Protocol
 
@@ -125,3 +126,10 @@ def fresh_server(tmp_path: Path) -> Iterator[Callable[..., tuple[Workspace, http
     yield make
     for close in reversed(closers):
         close()
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> Iterator[httpx.Client]:
+    """Client of a server over small images to draw on; see `tests.drawn`."""
+    with serving(create_app(make_images(tmp_path / "ws"))) as address, httpx.Client(base_url=address) as made:
+        yield made
