@@ -83,6 +83,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "dask": ("parallel", "pyramid.pyramid"),
     "distributed": ("parallel",),
     "yaml": ("formats",),
+    "pyarrow": ("formats",),
+    "pyogrio": ("formats",),
     "click": ("cli_exchange", "cli", "cli_annotations", "cli_masks", "cli_tools"),
     "rich": ("cli", "demo", "doctor", "progress", "parallel"),
     "fastapi": ("tilesrv",),

@@ -20,13 +20,13 @@ from bigimage.model.annotation import Annotation
 from bigimage.model.outline import outline
 from bigimage.model.shape import Mask, Polygon, Shape, kind
 from bigimage.model.validate import validate_all
-from tests.drawn import GRIDS, SCHEMA, context_of, drawn
+from tests.annotated import GRIDS, SCHEMA, context_of, drawn
 
 WRITTEN = [name for name, module in FORMATS.items() if module.KEEPS.shapes and hasattr(module, "write")]
 
 
 def frames_of(module: VectorFormat) -> Iterator[str]:
-    """Images of `tests.drawn` that a format is for."""
+    """Images of `tests.annotated` that a format is for."""
     for name, grid in GRIDS.items():
         frame = {"turned": "geo"}.get(name, name)
         if frame in module.KEEPS.frames and (grid.ndim == 2 or not FLAT_ONLY(module)):

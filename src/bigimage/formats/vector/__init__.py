@@ -11,10 +11,15 @@ from bigimage.formats.door import VectorFormat
 _PLACES = {
     "geojson": "bigimage.formats.vector.geojson",
     "geojsonseq": "bigimage.formats.vector.geojsonseq",
+    "geoparquet": "bigimage.formats.vector.geoparquet",
+    "flatgeobuf": "bigimage.formats.vector.flatgeobuf",
+    "geopackage": "bigimage.formats.vector.geopackage",
+    "shapefile": "bigimage.formats.vector.shapefile",
     "coco": "bigimage.formats.vector.coco",
     "yolo": "bigimage.formats.vector.yolo",
     "yolo-seg": "bigimage.formats.vector.yolo_seg",
     "yolo-obb": "bigimage.formats.vector.yolo_obb",
+    "rtstruct": "bigimage.formats.vector.rtstruct",
 }
 
 

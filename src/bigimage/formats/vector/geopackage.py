@@ -1,0 +1,32 @@
+"""GeoPackage: a database of one layer, as QGIS saves."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bigimage.formats.door import Context, Options, Report
+from bigimage.formats.vector import ogr, tables
+from bigimage.model.annotation import Annotation
+
+NAME = "geopackage"
+SUFFIXES = (".gpkg",)
+KEEPS = tables.KEEPS
+OPTIONS = {**tables.OPTIONS, "layer": ogr.LAYER}
+
+
+def sniff(path: Path) -> bool:
+    """Whether a file has the marks of its format."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(100)
+    return head[:15] == b"SQLite format 3" and head[68:72] in (b"GPKG", b"GP10", b"GP11")
+
+
+def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
+    """Write one layer; see `bigimage.formats.door.VectorFormat.write`."""
+    ogr.write(path, annotations, driver="GPKG", context=context, report=report, options=options, settings={})
+
+
+def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
+    """Annotations of a layer; see `bigimage.formats.door.VectorFormat.read`."""
+    yield from ogr.read(path, format=NAME, context=context, report=report, options=options)

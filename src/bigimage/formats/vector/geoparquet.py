@@ -1,0 +1,101 @@
+"""GeoParquet 1.1: well-known binary, the CRS as PROJJSON, a box of each row; written and read by row groups."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from bigimage.errors import DataError
+from bigimage.formats.door import Context, Options, Report
+from bigimage.formats.vector import tables
+from bigimage.formats.vector.tables import TableReading, arrow, record_batches, schema_of, target_frame
+from bigimage.geometry.frame import GeoFrame
+from bigimage.model.annotation import Annotation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAME = "geoparquet"
+SUFFIXES = (".parquet",)
+KEEPS = tables.KEEPS
+OPTIONS = tables.OPTIONS
+_COVERING = {k: ["bbox", k] for k in ("xmin", "ymin", "xmax", "ymax")}
+
+
+def sniff(path: Path) -> bool:
+    """Whether a file is Parquet with geometries."""
+    if not path.is_file() or path.stat().st_size < 12:
+        return False
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            return False
+        file.seek(max(0, path.stat().st_size - (1 << 16)))
+        return b"primary_column" in file.read()
+
+
+def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
+    """Write a row group for each batch; see `bigimage.formats.door.VectorFormat.write`."""
+    pa = arrow(NAME)
+    from pyarrow import parquet
+
+    frame = target_frame(context, options)
+    box = pa.struct([(k, pa.float64()) for k in _COVERING])
+    columns = schema_of(pa, context).append(pa.field("bbox", box))
+    columns = columns.with_metadata({"geo": json.dumps(_metadata(frame))})
+    with parquet.ParquetWriter(path, columns, compression="zstd", version="2.6") as writer:
+        for batch, geometries in record_batches(annotations, frame, context=context, report=report, format=NAME):
+            arrays = [*batch.columns, _boxes(pa, geometries)]
+            writer.write_batch(pa.record_batch(arrays, schema=columns))
+
+
+def _boxes(pa: Any, geometries: "NDArray[np.object_]") -> Any:
+    """Boxes of geometries as a column; null where there is none."""
+    bounds = shapely.bounds(geometries)
+    gone = np.isnan(bounds).any(axis=1)
+    arrays = [pa.array(bounds[:, k]) for k in range(4)]
+    return pa.StructArray.from_arrays(arrays, names=list(_COVERING), mask=pa.array(gone))
+
+
+def _metadata(frame: GeoFrame | None) -> dict[str, Any]:
+    """The file's description of its geometries."""
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": [], "orientation": "counterclockwise"}
+    column["edges"] = "planar"
+    column["crs"] = None if frame is None else frame.proj.to_json_dict()
+    column["covering"] = {"bbox": _COVERING}
+    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+
+
+def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
+    """Annotations of a file; see `bigimage.formats.door.VectorFormat.read`."""
+    pa = arrow(NAME)
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            column, crs = _geometry_column(file.schema_arrow.metadata or {}, path)
+            reading = TableReading(context, report, options, NAME, crs)
+            names = [n for n in file.schema_arrow.names if n not in ("bbox", column)]
+            for batch in file.iter_batches(tables.SIZE, columns=[*names, column]):
+                wkb = batch.column(column).to_pylist()
+                yield from reading.annotations({n: batch.column(n).to_pylist() for n in names}, wkb)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError, shapely.errors.GEOSException) as error:
+        raise DataError(f"{path.name} is damaged: {str(error)[:300]}") from error
+
+
+def _geometry_column(metadata: Any, path: Path) -> tuple[str, str | None]:
+    """Name of the column of geometries, and its CRS. Raises DataError."""
+    try:
+        geo = json.loads(metadata[b"geo"])
+        name = geo["primary_column"]
+        column = geo["columns"][name]
+        encoding = column["encoding"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path.name} does not say which column holds geometries: it is no GeoParquet") from error
+    if encoding != "WKB":
+        raise DataError(f"{path.name} holds geometries as {str(encoding)[:40]}; only WKB is read")
+    # without a word about it the CRS is longitude and latitude; null means that there is none
+    crs = column.get("crs", "OGC:CRS84")
+    return name, crs if crs is None or isinstance(crs, str) else json.dumps(crs)

@@ -1,0 +1,96 @@
+"""Tables of geometries through GDAL, in streams: what FlatGeobuf, GeoPackage and Shapefile share."""
+
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from bigimage.errors import BackendError, DataError, InputError
+from bigimage.formats.door import Context, Options, Report
+from bigimage.formats.vector.tables import SIZE, TableReading, arrow, record_batches, schema_of, target_frame
+from bigimage.model.annotation import Annotation
+
+LAYER = "layer to read, where the file has several"
+_STAMP = "2000-01-01T00:00:00.000Z"
+
+
+def write(
+    path: Path,
+    annotations: Iterable[Annotation],
+    *,
+    driver: str,
+    context: Context,
+    report: Report,
+    options: Options,
+    settings: Mapping[str, str],
+) -> None:
+    """Write a layer named `annotations` as its rows come. Raises BackendError."""
+    pa = arrow(driver)
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
+
+    frame = target_frame(context, options)
+    found = record_batches(annotations, frame, context=context, report=report, format=driver)
+    reader = pa.RecordBatchReader.from_batches(schema_of(pa, context), (batch for batch, _ in found))
+    more: dict[str, Any] = {**settings, "crs": None if frame is None else frame.proj.to_wkt()}
+    try:
+        with _dated(pyogrio), warnings.catch_warnings():
+            # pixels have no CRS, and that is meant
+            warnings.simplefilter("ignore", UserWarning)
+            pyogrio.write_arrow(
+                reader,
+                path,
+                layer="annotations",
+                driver=driver,
+                geometry_name="geometry",
+                geometry_type="Unknown",
+                **more,
+            )
+    except (DataSourceError, DataLayerError, FeatureError) as error:
+        raise BackendError(f"GDAL cannot write {path.name}: {str(error)[:300]}") from error
+
+
+@contextmanager
+def _dated(pyogrio: Any) -> Generator[None]:
+    """Time that GDAL writes into files held still, so that the same annotations give the same bytes."""
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _STAMP})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
+def read(path: Path, *, format: str, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
+    """Annotations of a file's one layer, or of the one that is named. Raises DataError, InputError."""
+    pa = arrow(format)
+    import pyogrio
+    from pyogrio.errors import CRSError, DataLayerError, DataSourceError
+
+    try:
+        layer = _layer(pyogrio.list_layers(path), options, path)
+        with pyogrio.open_arrow(path, layer=layer, batch_size=SIZE, use_pyarrow=True) as (meta, reader):
+            column = meta["geometry_name"] or "wkb_geometry"
+            reading = TableReading(context, report, options, format, meta["crs"])
+            for batch in reader:
+                names = [n for n in batch.schema.names if n != column]
+                wkb = batch.column(column).to_pylist() if column in batch.schema.names else [None] * batch.num_rows
+                yield from reading.annotations({n: batch.column(n).to_pylist() for n in names}, wkb)
+    except (DataSourceError, DataLayerError, CRSError) as error:
+        raise DataError(f"GDAL cannot read {path.name}: {str(error)[:300]}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError, RuntimeError, shapely.errors.GEOSException) as error:
+        raise DataError(f"{path.name} is damaged: {str(error)[:300]}") from error
+
+
+def _layer(layers: Any, options: Options, path: Path) -> str:
+    """Name of the layer that is read."""
+    names = [str(name) for name, _ in layers.tolist()] if len(layers) else []
+    wanted = options.get("layer")
+    if wanted is not None and wanted in names:
+        return wanted
+    if wanted is not None or len(names) != 1:
+        raise InputError(f"{path.name} has the layers {', '.join(names) or 'none'}; say which with the option layer")
+    return names[0]

@@ -1,0 +1,340 @@
+"""Annotations as tables of geometries, a batch of rows at a time; what GeoParquet, FlatGeobuf and GeoPackage share."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import numpy as np
+import shapely
+
+from bigimage.errors import FrameMismatch, InputError, Unsupported
+from bigimage.formats.batches import batches
+from bigimage.formats.door import Context, Keeps, Options, Report
+from bigimage.formats.vector.features import CRS_OPTION, as_array
+from bigimage.geometry.frame import GeoFrame, PixelFrame, name
+from bigimage.model.annotation import ORIGIN, Annotation, Relation
+from bigimage.model.labels import Schema
+from bigimage.model.lonlat import from_crs, to_crs
+from bigimage.model.member import member_of, shape_of_member
+from bigimage.model.outline import outline
+from bigimage.model.problem import Problem
+from bigimage.model.shape import (
+    KINDS,
+    Line,
+    MultiPoint,
+    Point,
+    Polygon,
+    Shape,
+    kind,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+SIZE = 32_768
+"""Rows of a batch."""
+KEEPS = Keeps(
+    shapes={k: k for k in KINDS if k not in ("contours", "cuboid")},
+    fields=frozenset(("id", "attributes", "t", "origin", "score", "instance", "relations")),
+    frames=frozenset(("geo", "pixel")),
+)
+OPTIONS = {
+    "crs": CRS_OPTION.replace("WGS 84 by default", "the image's own by default"),
+    "label-field": "column that holds the label of rows that are read",
+    "label": "label of rows that have none",
+}
+_JSON = ("attributes", "shape", "relations")
+_OWN = ("id", "label", *_JSON, "t", "origin", "score", "instance")
+_TYPES = {"text": "string", "choice": "string", "choices": "string", "number": "double", "integer": "int64"}
+
+
+def arrow(format: str) -> Any:
+    """The library of tables. Raises Unsupported where it is not installed."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise Unsupported(f"{format} needs pyarrow: pip install 'bigimage[tables]'") from None
+    return pyarrow
+
+
+def target_frame(context: Context, options: Options) -> GeoFrame | None:
+    """CRS that a table is written in; None for an image without a place. Raises FrameMismatch, InputError."""
+    own = context.grid.frame
+    if context.grid.ndim != 2:
+        raise Unsupported("tables of geometries are about flat images with a place on Earth or in pixels; take GeoJSON")
+    chosen = options.get("crs", "native")
+    if isinstance(own, PixelFrame):
+        if chosen != "native":
+            raise FrameMismatch(f"image {context.image} has no place on Earth: its coordinates are in {name(own)}")
+        return None
+    return cast("GeoFrame", own) if chosen == "native" else GeoFrame.of(chosen)
+
+
+# ---- writing
+
+
+def declared(schema: Schema) -> dict[str, str]:
+    """Columns of attributes that labels declare, with their types; one of two types that do not agree is a text."""
+    out: dict[str, str] = {}
+    for label in schema.labels:
+        for attribute in label.attributes:
+            column = "bool" if attribute.type == "boolean" else _TYPES[attribute.type]
+            if attribute.name.lower() not in (*_OWN, "geometry", "bbox", "fid", "ogc_fid"):
+                out[attribute.name] = column if out.get(attribute.name, column) == column else "string"
+    return out
+
+
+def schema_of(pa: Any, context: Context) -> Any:
+    """Columns of a table."""
+    fields = [("id", pa.string()), ("label", pa.string()), ("attributes", pa.string()), ("shape", pa.string())]
+    fields += [("relations", pa.string()), ("t", pa.int32()), ("origin", pa.string()), ("score", pa.float64())]
+    fields += [("instance", pa.string())]
+    makers = {"string": pa.string, "double": pa.float64, "int64": pa.int64, "bool": pa.bool_}
+    fields += [(column, makers[type_]()) for column, type_ in declared(context.schema).items()]
+    return pa.schema([*fields, ("geometry", pa.binary())])
+
+
+def record_batches(
+    annotations: Iterable[Annotation], frame: GeoFrame | None, *, context: Context, report: Report, format: str
+) -> "Iterator[tuple[pa.RecordBatch, NDArray[np.object_]]]":
+    """Rows, and their geometries, in batches."""
+    pa = arrow(format)
+    columns = schema_of(pa, context)
+    own = context.grid.frame
+    extra = declared(context.schema)
+    if frame is not None and frame != own:
+        report.lose("rounded", "coordinates", f"transformed to {frame}")
+    for batch in batches(annotations, SIZE):
+        geometries = as_array(outline(a.shape) for a in batch)
+        if frame is not None and frame != own and isinstance(own, GeoFrame):
+            geometries = to_crs(geometries.tolist(), own, frame)
+        geometries = shapely.orient_polygons(geometries)
+        data: dict[str, Any] = {**_plain_columns(batch), **_attribute_columns(batch, extra)}
+        data["geometry"] = shapely.to_wkb(geometries)
+        arrays = [pa.array(data[f.name], type=f.type, from_pandas=True) for f in columns]
+        report.written += len(batch)
+        yield pa.record_batch(arrays, schema=columns), geometries
+
+
+def _plain_columns(batch: Sequence[Annotation]) -> dict[str, list[Any]]:
+    """Fields of annotations by column."""
+    members = [member_of(a.shape) for a in batch]
+    return {
+        "id": [str(a.id) for a in batch],
+        "label": [a.label for a in batch],
+        "attributes": [_dump(dict(a.attributes)) if a.attributes else None for a in batch],
+        "shape": [None if m is None else _dump(m) for m in members],
+        "relations": [
+            _dump([{"kind": r.kind, "to": str(r.to)} for r in a.relations]) if a.relations else None for a in batch
+        ],
+        "t": [a.t for a in batch],
+        "origin": [a.origin for a in batch],
+        "score": [a.score for a in batch],
+        "instance": [a.instance for a in batch],
+    }
+
+
+def _attribute_columns(batch: Sequence[Annotation], extra: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Declared attributes by column, for programs that know columns only."""
+    casts: dict[str, Any] = {"double": float, "int64": int, "bool": bool, "string": _text}
+    out: dict[str, list[Any]] = {}
+    for column, type_ in extra.items():
+        values = [a.attributes.get(column) for a in batch]
+        out[column] = [None if v is None else casts[type_](v) for v in values]
+    return out
+
+
+def _text(value: Any) -> str:
+    """A value as a text; lists as JSON."""
+    return value if isinstance(value, str) else _dump(value)
+
+
+def _dump(value: object) -> str:
+    """Compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+# ---- reading
+
+
+@dataclass
+class TableReading:
+    """How rows are read."""
+
+    context: Context
+    report: Report
+    options: Options
+    format: str
+    crs: str | None
+    """CRS of the file in any notation; None where it says none."""
+
+    def __post_init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+        self._row = 0
+        self._frame = self._frame_of()
+        box = self.context.grid.world_bounds()
+        self._middle = (box.minimum[0] + box.maximum[0]) / 2
+
+    def _frame_of(self) -> GeoFrame | None:
+        """CRS of the geometries where it is not the image's own."""
+        own, chosen = self.context.grid.frame, self.options.get("crs")
+        if self.context.grid.ndim != 2:
+            raise Unsupported(f"{self.format} is about flat images")
+        if not isinstance(own, GeoFrame):
+            if self.crs is not None and chosen != "native":
+                raise FrameMismatch(f"the file is in {self.crs[:80]}, image {self.context.image} has no place on Earth")
+            return None
+        if chosen == "native":
+            return None
+        text = chosen or self.crs
+        if text is None:
+            raise InputError("the file names no CRS; give it with the option crs, or crs=native for the image's own")
+        frame = GeoFrame.of(text)
+        return None if frame == own else frame
+
+    def annotations(self, columns: Mapping[str, Sequence[Any]], wkb: Sequence[Any]) -> Iterator[Annotation]:
+        """Annotations of a batch: columns by name, and geometries in well-known binary."""
+        geometries = shapely.from_wkb(list(wkb), on_invalid="ignore")
+        for k, geometry in enumerate(geometries.tolist() if len(wkb) else ()):
+            row = {name: values[k] for name, values in columns.items() if values[k] is not None}
+            if wkb[k] is not None and geometry is None:
+                self.report.problem("value", f"rows/{self._row}/geometry", "it is no geometry")
+            else:
+                found = self._annotation(row, geometry, f"rows/{self._row}", wkb[k])
+                if found is not None:
+                    yield found
+            self._row += 1
+
+    def _annotation(self, row: dict[str, Any], geometry: Any, place: str, wkb: bytes | None) -> Annotation | None:
+        """One row; None, and a problem, where something is wrong with it."""
+        for column in _JSON:
+            if column in row:
+                try:
+                    row[column] = json.loads(row[column])
+                except (ValueError, TypeError, RecursionError):
+                    self.report.problem("value", f"{place}/{column}", "it is no JSON")
+                    return None
+        shape = self._shape(row, geometry, place)
+        label = row.get(self.options.get("label-field", "label"), self.options.get("label"))
+        if not isinstance(label, str) or not label.strip():
+            hint = "name the column that holds it with label-field, or one for all with label"
+            self.report.problem("label", place, f"the row has no label; {hint}")
+            return None
+        if shape is None:
+            return None
+        fields = self._fields(row, place)
+        if fields is None:
+            return None
+        id = self._id(row, wkb)
+        attributes = self._attributes(row, label, id)
+        frame = self.context.grid.frame
+        image = self.context.image
+        return Annotation(id=id, image=image, label=label, shape=shape, frame=frame, attributes=attributes, **fields)
+
+    def _shape(self, row: Mapping[str, Any], geometry: Any, place: str) -> Shape | None:
+        """Shape of a member or a geometry."""
+        if "shape" in row:
+            problems: list[Problem] = []
+            found = shape_of_member(row["shape"], ndim=2, grid=self.context.grid, problems=problems)
+            self.report.problems.extend(p.below(place) for p in problems)
+            return found
+        if geometry is None or geometry.is_empty:
+            self.report.problem("empty", f"{place}/geometry", "there is no geometry")
+            return None
+        if geometry.has_z:
+            self.report.lose("dropped", "heights", "third coordinates are not kept in a flat image")
+            geometry = shapely.force_2d(geometry)
+        own = self.context.grid.frame
+        if self._frame is not None and isinstance(own, GeoFrame):
+            try:
+                geometry = from_crs(geometry, self._frame, own, near=self._middle)
+            except InputError as error:
+                self.report.problem("coordinate", f"{place}/geometry", str(error))
+                return None
+        found = shape_of_geometry(geometry)
+        if found is None:
+            self.report.problem("type", f"{place}/geometry", f"a {geometry.geom_type} is no shape")
+        return found
+
+    def _fields(self, row: Mapping[str, Any], place: str) -> dict[str, Any] | None:
+        """Fields besides shape, label and attributes."""
+        origin = row.get("origin")
+        out: dict[str, Any] = {"origin": origin if isinstance(origin, str) and ORIGIN.fullmatch(origin) else "import"}
+        try:
+            if row.get("t") is not None:
+                out["t"] = int(row["t"])
+            if row.get("score") is not None:
+                out["score"] = float(row["score"])
+            if row.get("instance") is not None:
+                out["instance"] = str(row["instance"])
+            if row.get("relations"):
+                out["relations"] = tuple(Relation(str(r["kind"]), UUID(str(r["to"]))) for r in row["relations"])
+        except (ValueError, TypeError, KeyError, OverflowError):
+            self.report.problem("type", place, "t, score, instance or relations are not what they should be")
+            return None
+        return out
+
+    def _id(self, row: Mapping[str, Any], wkb: bytes | None) -> UUID:
+        """The row's own UUID; else one made from its id and the file's name, else from its content."""
+        raw = row.get("id")
+        if isinstance(raw, str):
+            try:
+                return UUID(raw)
+            except ValueError:
+                pass
+        if isinstance(raw, (str, int, np.integer)):
+            return self.context.new_id(self.format, self.context.source, raw)
+        content = json.dumps(row, sort_keys=True, default=str).encode()
+        digest = sha256(content + b"\0" + (wkb or b"")).digest()[:16]
+        nth = self._seen.get(digest, 0)
+        self._seen[digest] = nth + 1
+        return self.context.new_id(self.format, digest.hex(), nth)
+
+    def _attributes(self, row: Mapping[str, Any], label: str, id: UUID) -> dict[str, Any]:
+        """Attributes: the column of that name, and columns that the label declares; all where there is no schema."""
+        named = row.get("attributes")
+        out = dict(cast("Mapping[str, Any]", named)) if isinstance(named, Mapping) else {}
+        known = self.context.schema.find(label)
+        types = {a.name: a.type for a in known.attributes} if known else {}
+        free = not self.context.schema.labels
+        for column, value in row.items():
+            if column in _OWN or column == self.options.get("label-field") or column in ("fid", "bbox"):
+                continue
+            if free or column in types:
+                plain: Any = value.item() if isinstance(value, np.generic) else value
+                plain = json.loads(plain) if types.get(column) == "choices" and isinstance(plain, str) else plain
+                plain = int(plain) if types.get(column) == "integer" and isinstance(plain, float) else plain
+                if out.get(column) != plain:
+                    out[column] = plain if isinstance(plain, (str, int, float, bool, list)) else str(plain)
+            else:
+                self.report.lose("dropped", f"column {column[:60]}", "the label declares no such attribute", id)
+        return out
+
+
+def shape_of_geometry(geometry: Any) -> Shape | None:
+    """Shape of a flat shapely geometry; None for collections and the like."""
+    match geometry.geom_type:
+        case "Point":
+            return Point(geometry)
+        case "MultiPoint":
+            return MultiPoint(geometry)
+        case "LineString" | "MultiLineString":
+            return Line(geometry)
+        case "Polygon" | "MultiPolygon":
+            return Polygon(geometry)
+        case _:
+            return None
+
+
+def note_unplaced(annotations: Iterable[Annotation], report: Report, message: str) -> Iterator[Annotation]:
+    """The annotations but those without a geometry, which are noted as lost."""
+    for annotation in annotations:
+        found = outline(annotation.shape)
+        if found is None or found.is_empty:
+            report.lose("dropped", kind(annotation.shape), message, annotation.id)
+        else:
+            yield annotation
