@@ -156,3 +156,20 @@ def native_head(length: int) -> bytes:
 def names(tags: Sequence[int]) -> bytes:
     """Value of an AT element."""
     return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
+
+
+def implicit(tag: int, value: bytes) -> bytes:
+    """One element in implicit little endian; there texts of any length fit, which contours need."""
+    value += b" " * (len(value) % 2)
+    return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def implicit_item(body: bytes) -> bytes:
+    """Item of a sequence of stated length."""
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(body)) + body
+
+
+def implicit_sequence(tag: int, items: Iterable[bytes]) -> bytes:
+    """A sequence of items of stated length, in implicit little endian."""
+    body = b"".join(map(implicit_item, items))
+    return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(body)) + body

@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.uid import (
     UID,
@@ -26,15 +25,17 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from bigimage.errors import DataError, NotFound, Unsupported
+from bigimage.errors import BigImageError, DataError, NotFound, Unsupported
 from bigimage.formats.dicom.pixels import FramePixels
 from bigimage.formats.dicom.planes import Placed, Places, place_frames
 from bigimage.formats.dicom.segments import read_segments
-from bigimage.formats.dicom.source import check_reference, frame_of
+from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of
 from bigimage.formats.dicom.walk import Values, Walker
 from bigimage.formats.door import Context, MaskStream, Report, Segment
+from bigimage.formats.mask.streams import values_of
 from bigimage.formats.mask.volumes import check_place
 from bigimage.geometry.box import IndexBox
+from bigimage.sources.dicom.silence import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +49,6 @@ WANTED = frozenset(
         *(0x0062000A, 0x0062000B, 0x00089124, 0x00082112, 0x00081155),
     )
 )
-PYDICOM_ERRORS = (
-    *(InvalidDicomError, EOFError, struct.error, LookupError, ValueError, TypeError, AttributeError),
-    *(NotImplementedError, ArithmeticError, RecursionError, MemoryError),
-)
-"""What pydicom lets through when bytes are not what they claim to be."""
-MOST_FRAMES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,8 @@ def type_of(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SegmentationType"])
+        with quiet():
+            found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SegmentationType"])
     except (*PYDICOM_ERRORS, OSError):
         return None
     return str(found.get("SegmentationType") or "BINARY") if str(found.get("SOPClassUID")) in CLASSES else None
@@ -89,12 +85,17 @@ def read_file(path: Path, *, expected: str, context: Context, report: Report) ->
     """The stream of a segmentation. Raises NotFound, DataError where it cannot be read at all, Unsupported."""
     if not path.is_file():
         raise NotFound(f"{path} does not exist")
-    file, syntax, swapped = _plain(path)
-    with ExitStack() as stack:
-        stack.callback(file.close)
+    with quiet(), ExitStack() as on_failure:
+        file, syntax, swapped = _plain(path)
+        on_failure.callback(file.close)
         opened = _open(path, file, syntax, swapped=swapped)
-        stream = _stream(opened, expected=expected, context=context, report=report)
-        stack.pop_all()
+        try:
+            stream = _stream(opened, expected=expected, context=context, report=report)
+        except BigImageError:
+            raise
+        except PYDICOM_ERRORS as error:
+            raise DataError(f"{path.name} is damaged: {error}") from error
+        on_failure.pop_all()
     weakref.finalize(stream, file.close)
     return stream
 
@@ -217,7 +218,7 @@ def _label_map(placed: Placed, segments: Mapping[int, Segment], pixels: FramePix
         raise Unsupported("a label map with several frames at one place is not read")
     unknown: set[int] = set()
     for i in range(len(placed.slices)):
-        unknown |= set(np.unique(pixels.values(i)).tolist()) - {0} - set(segments)
+        unknown |= set(values_of(pixels.values(i)).tolist()) - set(segments)
     if unknown:
         report.problem("value", "PixelData", f"voxels hold {sorted(unknown)[:20]}, which no segment has")
 

@@ -4,12 +4,14 @@ Sources: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.4.1 (frame of refer
 (common instance reference).
 """
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
@@ -30,6 +32,11 @@ OPTIONS = {
     "author": "who made it",
     "description": "text that lists of series show",
 }
+PYDICOM_ERRORS = (
+    *(InvalidDicomError, EOFError, struct.error, LookupError, ValueError, TypeError, AttributeError),
+    *(NotImplementedError, ArithmeticError, RecursionError, MemoryError),
+)
+"""What pydicom lets through when bytes are not what they claim to be."""
 NEAR = 1e-3
 """Part of a slice by which a plane may reach into the next one without being made on it."""
 
@@ -173,13 +180,18 @@ def referenced_series(source: SourceImage) -> Any:
     return DicomSequence([item])
 
 
+def instances_of(info: ImageInfo) -> set[str]:
+    """SOP instance UIDs of an image's files."""
+    return {str(uid) for stack in info.extra.get("instances") or [] for uid, _ in stack}
+
+
 def check_reference(data: Dataset, *, context: Context, report: Report, instances: Iterable[str]) -> None:
     """Note problems of an object that was made on another image: another study, another frame of reference.
 
     `instances` are those that it refers to.
     """
     info = context.info
-    mine = {str(uid) for stack in info.extra.get("instances") or [] for uid, _ in stack}
+    mine = instances_of(info)
     named = set(instances)
     study = str(data.get("StudyInstanceUID") or "")
     own = source_of(context).study
@@ -195,13 +207,22 @@ def check_reference(data: Dataset, *, context: Context, report: Report, instance
         report.note(f"{len(named - mine)} of {len(named)} instances that it refers to do not belong to this image")
 
 
-def frame_of(uid: str | None, *, info: ImageInfo, report: Report, what: str) -> Frame:
-    """Frame of an object's frame-of-reference UID: the image's. A differing UID is a problem, none is noted."""
+def frame_of(
+    uid: str | None, *, info: ImageInfo, report: Report, what: str, drawn_on: Iterable[str] | None = None
+) -> Frame:
+    """Frame of an object's frame-of-reference UID: the image's. A differing UID is a problem, none is noted.
+
+    `drawn_on` are the instances that contours were drawn on: where all are this image's, a differing UID is only
+    noted, for some tools make one up.
+    """
     frame = info.grid.frame
+    named = set(drawn_on or ())
     if not uid:
         report.note(f"{what} names no frame of reference; it is taken to lie in that of image {info.id}")
     elif isinstance(frame, PatientFrame) and frame.uid.startswith("image:") and uid != frame_uid(frame):
         report.note(f"image {info.id} has no frame of reference; {what} is taken to lie in its own")
+    elif uid != frame_uid(frame) and named and named <= instances_of(info):
+        report.note(f"{what} names another frame of reference, but was drawn on this image: the name is not used")
     elif uid != frame_uid(frame):
         message = f"{what} lies in frame of reference {uid}, and image {info.id} in {frame_uid(frame)}"
         report.problem("frame", "FrameOfReferenceUID", f"{message}; register the images first")

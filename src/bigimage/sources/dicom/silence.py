@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
-WARNERS = r"(pydicom|bigimage\.sources\.dicom)(\..*)?$"
+WARNERS = r"(pydicom|bigimage\.sources\.dicom|bigimage\.formats)(\..*)?$"
 """Modules that pydicom's warnings seem to come from, by how far up the stack it points."""
 
 
