@@ -20,7 +20,6 @@ _PLACES = {
     "yolo-seg": "bigimage.formats.vector.yolo_seg",
     "yolo-obb": "bigimage.formats.vector.yolo_obb",
     "rtstruct": "bigimage.formats.vector.rtstruct",
-    "rtstruct": "bigimage.formats.vector.rtstruct",
 }
 
 
