@@ -11,7 +11,7 @@ from bigimage.geometry.dicom import spacing_fault
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import Band, ImageInfo, Verdict
 from bigimage.sources.dicom.assemble import Volume
-from bigimage.sources.dicom.header import Frame, Window
+from bigimage.sources.dicom.header import Frame, Layout, Window
 from bigimage.sources.dicom.pixels import palette_table, stored_dtype
 from bigimage.sources.dicom.tags import EXPORT
 from bigimage.sources.dicom.values import suv_factor
@@ -68,7 +68,7 @@ def describe(volume: Volume, image: str, *, physical: bool = False) -> Described
         dtype=dtype.name,
         bands=_bands(volume, meaning, colour=colour, physical=physical),
         may_be_invalid=any(frame.values.padding is not None for stack in volume.frames for frame in stack),
-        window=() if colour else _window(volume, meaning),
+        window=colour_window(volume.first.layout, dtype) if colour else _window(volume, meaning),
         value={} if colour else _value(meaning, physical=physical),
         extra=_extra(volume, meaning),
         verdicts=(*volume.verdicts, *verdicts),
@@ -188,6 +188,12 @@ def _window(volume: Volume, meaning: Meaning) -> tuple[tuple[float, float], ...]
         return ()
     low, high = (float(v) * (meaning.suv or 1.0) for v in np.median(np.asarray(ranges), axis=0))
     return ((low, high),)
+
+
+def colour_window(layout: Layout, dtype: np.dtype[Any]) -> tuple[tuple[float, float], ...]:
+    """Display range of colours: all that can be stored, since stretching each by itself would change them."""
+    bits = 8 * dtype.itemsize if layout.palette is not None else layout.bits_stored
+    return ((0.0, float((1 << bits) - 1)),) * 3
 
 
 def _value_verdicts(volume: Volume, meaning: Meaning, *, physical: bool) -> list[Verdict]:

@@ -23,7 +23,7 @@ from bigimage.model.patch import Patch
 from bigimage.sources.dicom.elements import Elements
 from bigimage.sources.dicom.frames import GROUP_TAGS
 from bigimage.sources.dicom.header import FileHeader, Layout
-from bigimage.sources.dicom.info import COLOURS
+from bigimage.sources.dicom.info import COLOURS, colour_window
 from bigimage.sources.dicom.pixels import PlaneReader, stored_dtype, undecodable
 from bigimage.sources.dicom.tags import EXPORT
 from bigimage.sources.dicom.verdicts import Code, Refusal, verdict
@@ -312,6 +312,7 @@ def describe_slide(slide: Slide, image: str) -> ImageInfo:
         dtype=stored_dtype(first.layout).name,
         bands=tuple(Band(name=name, interpretation=name if colour else "gray") for name in names),
         may_be_invalid=bool((slide.places < 0).any()),
+        window=colour_window(first.layout, stored_dtype(first.layout)) if colour else (),
         extra={
             "modality": top.text("Modality"),
             "sop_class": top.text("SOPClassUID"),
