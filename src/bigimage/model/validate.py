@@ -5,7 +5,7 @@ Geometry is checked for all annotations at once, so that a million take seconds.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import shapely
@@ -37,6 +37,7 @@ from bigimage.model.shape import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_PLANAR = (Point, MultiPoint, Line, Polygon, PlanarContours)
 FLATNESS = 1e-4
 """Part of a ring's size by which its vertices may leave their plane; DICOM writes coordinates with 16 characters."""
 _REASONS = (
@@ -84,13 +85,19 @@ def validate_all(
     astray = {k for k, p in problems if p.kind == "frame"}
     finite = _check_planar(annotations, [k for k in range(len(annotations)) if k not in shapeless], problems)
     if grid is not None:
-        problems.extend((k, p) for k in finite if k not in astray for p in _outside(annotations[k].shape, grid))
+        here = [k for k in finite if k not in astray]
+        problems.extend(
+            _planar_outside(annotations, [k for k in here if isinstance(annotations[k].shape, _PLANAR)], grid)
+        )
+        others = [k for k in here if not isinstance(annotations[k].shape, _PLANAR)]
+        problems.extend((k, p) for k in others for p in _outside(annotations[k].shape, grid))
     return sorted(problems, key=lambda item: item[0])
 
 
 def _plain_problems(annotation: Annotation, grid: Grid | None, times: int | None) -> Iterator[Problem]:
     """What is wrong besides the shape and the schema."""
-    if grid is not None and annotation.frame != grid.frame:
+    # mostly it is the same object, and comparing two frames takes long
+    if grid is not None and annotation.frame is not grid.frame and annotation.frame != grid.frame:
         message = f"coordinates are in {describe(annotation.frame)}, the image's are in {describe(grid.frame)}"
         yield Problem("frame", "frame", message)
     if not annotation.label.strip() or len(annotation.label) > 200:
@@ -239,28 +246,34 @@ def _without_area(ring: "NDArray[np.float64]", place: str) -> Problem:
     return Problem("self-intersection", place, "the ring crosses itself")
 
 
+def _planar_outside(
+    annotations: Sequence[Annotation], planar: Sequence[int], grid: Grid
+) -> Iterator[tuple[int, Problem]]:
+    """Those of some annotations with planar geometries that lie wholly outside the image; all at once."""
+    if not planar:
+        return
+    geometries = np.array([cast("Any", annotations[k].shape).geometry for k in planar], dtype=object)
+    points, owner = shapely.get_coordinates(geometries, include_z=grid.ndim == 3, return_index=True)
+    index = grid.to_index(points)
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    low, high = np.minimum.reduceat(index, starts), np.maximum.reduceat(index, starts)
+    away = (high < 0).any(axis=1) | (low > np.asarray(grid.shape)).any(axis=1)
+    for k in owner[starts][away].tolist():
+        yield planar[k], Problem("outside", "geometry", "it lies outside the image")
+
+
 def _outside(shape: Shape, grid: Grid) -> Iterator[Problem]:
     """Whether a shape lies wholly outside the image, in the image's own index space."""
     if isinstance(shape, Mask):
         if shape.grid != grid:
             yield Problem("grid", "shape", "the mask lies on another grid than the image's finest level")
         return
-    points = _vertices(shape)
+    if isinstance(shape, Tag):
+        return
+    geometry = outline(shape)
+    points = shapely.get_coordinates(geometry, include_z=ndim(shape) == 3)
     if not len(points):
         return
     index = grid.to_index(points)
     if (index.max(axis=0) < 0).any() or (index.min(axis=0) > np.asarray(grid.shape)).any():
         yield Problem("outside", "geometry", "it lies outside the image")
-
-
-def _vertices(shape: Shape) -> "NDArray[np.float64]":
-    """Positions whose box holds the shape, shape (n, 2) or (n, 3); none where it has no position."""
-    match shape:
-        case Point() | MultiPoint() | Line() | Polygon() | PlanarContours():
-            return shapely.get_coordinates(shape.geometry, include_z=shape.geometry.has_z)
-        case Box() | RotatedBox() | Ellipse() | Cuboid() | Keypoints() | Mask():
-            geometry = outline(shape)
-            return shapely.get_coordinates(geometry, include_z=ndim(shape) == 3)
-        case Tag():
-            return np.zeros((0, 2))
-    assert_never(shape)
