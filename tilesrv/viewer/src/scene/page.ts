@@ -9,6 +9,7 @@ import { panel, section } from "../panel";
 import { numbersOf, remember } from "../router";
 import { shell, type Page } from "../shell";
 import { complain, tell } from "../toast";
+import { SceneAnnotations } from "./annotate";
 import { SceneMap, type Mode } from "./map";
 import { PixelsPanel } from "./pixels";
 import { Probe } from "./probe";
@@ -21,6 +22,7 @@ export class ScenePage implements Page {
   private readonly stage = h("div", { class: "stage", tabindex: -1 });
   private readonly zoomText = h("span", { class: "cell muted", title: "Screen pixels for each image pixel" });
   private scene: SceneMap | null = null;
+  private annotations: SceneAnnotations | null = null;
   private display: Display;
   private closed = false;
 
@@ -37,6 +39,7 @@ export class ScenePage implements Page {
   close(): void {
     this.closed = true;
     this.keys.close();
+    this.annotations?.close();
     this.scene?.close();
   }
 
@@ -60,14 +63,19 @@ export class ScenePage implements Page {
       change: (display) => this.show(display),
       visible: () => this.visible(native),
     });
-    const probe = new Probe(scene, this.image, native, this.zoomText);
+    const annotations = new SceneAnnotations(this.image, scene, native, mercator, this.keys);
+    this.annotations = annotations;
+    const { bench } = annotations;
+    const probe = new Probe(scene, this.image, native, bench.status, this.zoomText);
     const scale = new ScaleBar(scene, this.image, native);
     this.stage.append(scale.element, this.zoomButtons(scene), ...(mercator ? [this.modes(scene)] : []));
-    this.stage.parentElement?.append(panel(section("Image", pixels.element)), probe.element);
+    const controls = panel(...bench.sections, section("Image", pixels.element));
+    this.stage.parentElement?.append(bench.toolbar, controls, probe.element);
     this.show(this.display);
     this.restore(scene);
     scene.map.on("moveend", () => this.moved(scene));
     this.bind(scene, pixels);
+    void annotations.open();
   }
 
   private show(display: Display): void {
@@ -105,6 +113,7 @@ export class ScenePage implements Page {
       on: {
         click: () => {
           scene.setMode(mode);
+          this.annotations?.setMode(mode);
           buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(modes[k]?.[0] === mode)));
         },
       },

@@ -102,6 +102,12 @@ export class Planes {
     return { index, row, column: along, away };
   }
 
+  /** Row and column of a place as seen along the normal, on a plane with a given corner. */
+  toPicture(world: Point3, origin: Point3): { row: number; column: number } {
+    const [row, along] = decompose(subtract(world, origin), this.down, this.right, this.normal);
+    return { row, column: along };
+  }
+
   /** Half the distance to the next plane on either side, mm: what still belongs to a plane. */
   halfStep(index: number): number {
     const here = this.depths[index] ?? 0;

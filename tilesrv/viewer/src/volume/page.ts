@@ -10,6 +10,7 @@ import { panel, section } from "../panel";
 import { numbersOf, remember } from "../router";
 import { shell, type Page } from "../shell";
 import { complain } from "../toast";
+import { VolumeAnnotations } from "./annotate";
 import { PLANE_NAMES, Planes, type PlaneName, type SliceDocument } from "./geometry";
 import { SliceLoader } from "./loader";
 import { SharedState } from "./state";
@@ -32,6 +33,7 @@ export class VolumePage implements Page {
   private readonly value = h("span", { class: "cell values" });
   private readonly times: number;
   private views: PlaneView[] = [];
+  private annotations: VolumeAnnotations | null = null;
   private unit = "";
   private shared: SharedState | null = null;
   private closed = false;
@@ -51,6 +53,7 @@ export class VolumePage implements Page {
     this.closed = true;
     clearTimeout(this.remembering);
     this.keys.close();
+    this.annotations?.close();
     for (const view of this.views) view.close();
   }
 
@@ -98,10 +101,29 @@ export class VolumePage implements Page {
     }));
     fill(this.stage, ...this.views.map((view) => view.element));
     const controls = new WindowPanel(this.image, shared, presets);
-    const status = h("footer", { class: "status", "aria-label": "Under the pointer" }, this.index, this.world, this.value);
-    this.stage.parentElement?.append(panel(section("Window", controls.element), this.times > 1 && section("Time", this.timeBody(shared))), status);
+    const annotations = this.annotate(shared, planes);
+    const { bench } = annotations;
+    const status = h("footer", { class: "status", "aria-label": "Under the pointer" },
+      this.index, this.world, this.value, h("span", { class: "spring" }), bench.status);
+    const time = this.times > 1 && section("Time", this.timeBody(shared));
+    this.stage.parentElement?.append(bench.toolbar, panel(section("Window", controls.element), time, ...bench.sections), status);
     shared.watch(() => this.later());
     this.bind(shared, controls);
+    void annotations.open();
+  }
+
+  private annotate(shared: SharedState, planes: Record<PlaneName, Planes>): VolumeAnnotations {
+    const made = new VolumeAnnotations({
+      image: this.image,
+      keys: this.keys,
+      planes: () => PLANE_NAMES.map((name) => planes[name]),
+      views: () => this.views,
+      active: () => this.active,
+      goTo: (world) => shared.set({ cross: world }),
+    });
+    this.annotations = made;
+    for (const view of this.views) view.overlays = [made.editor];
+    return made;
   }
 
   /** Where the crosshair begins: where the address says, else in the middle. */

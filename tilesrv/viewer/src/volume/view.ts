@@ -28,6 +28,9 @@ export interface Overlay {
   draw(context: CanvasRenderingContext2D, view: PlaneView): void;
   /** Whether it takes this pointer; the view then leaves it alone. */
   press?(event: PointerEvent, view: PlaneView): boolean;
+  hover?(event: PointerEvent, view: PlaneView): void;
+  /** Whether it takes this double click; the view else becomes large or small. */
+  double?(): boolean;
 }
 
 /** The view. */
@@ -193,7 +196,9 @@ export class PlaneView {
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => this.options.hover(null));
-    this.canvas.addEventListener("dblclick", this.options.maximize);
+    this.canvas.addEventListener("dblclick", () => {
+      if (!this.overlays.some((overlay) => overlay.double?.())) this.options.maximize();
+    });
     this.canvas.addEventListener("wheel", (event) => this.roll(event), { passive: false });
   }
 
@@ -239,6 +244,7 @@ export class PlaneView {
   }
 
   private hover(event: PointerEvent): void {
+    for (const overlay of this.overlays) overlay.hover?.(event, this);
     const [column, row] = this.toPicture(event.offsetX, event.offsetY);
     const slice = this.shownIndex === this.index ? this.slice : null;
     const value = slice ? valueAt(slice, (row / this.planes.rows) * slice.rows, (column / this.planes.columns) * slice.columns, this.options.slope) : null;

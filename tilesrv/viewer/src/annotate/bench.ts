@@ -1,0 +1,84 @@
+/** What annotating looks like in every view: a bar of tools, the panels of labels and of what is selected, a status. */
+
+import { button, fill, h, type IconName } from "../dom";
+import type { Keys } from "../keys";
+import { section } from "../panel";
+import { Labels } from "./labels";
+import type { Feature } from "./model";
+import { SelectedPanel } from "./selected";
+import type { AnnotationStore } from "./store";
+
+export interface ToolEntry<T extends string> {
+  tool: T;
+  label: string;
+  icon: IconName;
+  key: string;
+}
+
+export interface BenchOptions<T extends string> {
+  store: AnnotationStore;
+  keys: Keys;
+  /** Tools from top to bottom; null is a line between groups. */
+  tools: readonly (ToolEntry<T> | null)[];
+  pick: (tool: T) => void;
+  remove: () => void;
+  zoomTo: (feature: Feature) => void;
+  measure: (feature: Feature) => Promise<string>;
+}
+
+/** The bench. */
+export class Bench<T extends string> {
+  readonly labels = new Labels();
+  readonly selected: SelectedPanel;
+  readonly toolbar: HTMLElement;
+  readonly sections: HTMLElement[];
+  readonly status = h("span", { class: "cell saved", role: "status" });
+  private readonly buttons = new Map<T, HTMLButtonElement>();
+  private readonly undo: HTMLButtonElement;
+  private readonly redo: HTMLButtonElement;
+
+  constructor(private readonly options: BenchOptions<T>) {
+    const { store } = options;
+    this.selected = new SelectedPanel({ ...options, labels: this.labels });
+    this.undo = button({ label: "Undo", icon: "undo", key: "Ctrl+Z", press: () => store.undo() });
+    this.redo = button({ label: "Redo", icon: "redo", key: "Ctrl+Y", press: () => store.redo() });
+    this.toolbar = h("nav", { class: "toolbar", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
+      ...options.tools.map((entry) => (entry ? this.toolButton(entry) : h("hr"))), h("hr"), this.undo, this.redo);
+    this.sections = [section("Labels", this.labels.element), section("Selection", this.selected.element)];
+    store.watch(() => this.follow());
+    this.bind();
+    this.follow();
+  }
+
+  private toolButton(entry: ToolEntry<T>): HTMLButtonElement {
+    const made = button({ label: entry.label, icon: entry.icon, key: entry.key.toUpperCase(), press: () => this.options.pick(entry.tool) });
+    made.setAttribute("aria-pressed", "false");
+    this.buttons.set(entry.tool, made);
+    return made;
+  }
+
+  /** Show which tool is in hand. */
+  showTool(tool: T): void {
+    for (const [name, made] of this.buttons) made.setAttribute("aria-pressed", String(name === tool));
+  }
+
+  private follow(): void {
+    const { store } = this.options;
+    this.undo.disabled = !store.canUndo;
+    this.redo.disabled = !store.canRedo;
+    this.labels.count([...store.features.values()].map((feature) => feature.properties.label));
+    const changes = `${store.waiting} ${store.waiting === 1 ? "change" : "changes"}`;
+    fill(this.status, store.isAway ? `The server is away: ${changes} kept here` : store.waiting ? `Saving ${changes}…` : "Saved");
+    this.status.classList.toggle("away", store.isAway);
+    this.status.dataset["waiting"] = String(store.waiting);
+  }
+
+  private bind(): void {
+    const { keys, store, tools, pick, remove } = this.options;
+    for (const entry of tools) if (entry) keys.add("Draw", [entry.key], entry.label, () => pick(entry.tool));
+    keys.add("Edit", ["Ctrl+z"], "Undo", () => store.undo());
+    keys.add("Edit", ["Ctrl+y", "Ctrl+Shift+z"], "Redo", () => store.redo());
+    keys.add("Edit", ["Delete"], "Delete what is selected", remove);
+    for (let k = 1; k <= 9; k++) keys.add("Labels", [String(k)], `Draw with label ${k}`, () => this.labels.pickNumber(k));
+  }
+}

@@ -1,0 +1,168 @@
+/** The schema's labels: which one is drawn with, which are seen, which are locked. */
+
+import { ask, getJson, words } from "../api";
+import { button, fill, h, icon } from "../dom";
+import { tell } from "../toast";
+import { colourOf, type Label, type Schema } from "./model";
+
+type Listener = () => void;
+
+/** Labels of the schema, and of annotations that it does not know. */
+export class Labels {
+  readonly element = h("div", { class: "panel-body" });
+  current = "";
+  private schema: Schema = { labels: [], version: 0 };
+  private readonly others = new Map<string, number>();
+  private readonly counts = new Map<string, number>();
+  private readonly hidden = new Set<string>();
+  private readonly locked = new Set<string>();
+  private readonly listeners: Listener[] = [];
+  private readonly list = h("ul", { class: "labels" });
+  private readonly entry = h("input", { type: "text", placeholder: "New label", "aria-label": "New label", maxlength: 200 });
+
+  constructor() {
+    const add = button({ label: "Add label", icon: "plus", class: "tool small", press: () => void this.add() });
+    this.entry.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") void this.add();
+    });
+    this.element.append(this.list, h("div", { class: "row grow" }, this.entry, add));
+  }
+
+  watch(listener: Listener): void {
+    this.listeners.push(listener);
+  }
+
+  async open(): Promise<void> {
+    this.schema = await getJson<Schema>("schema");
+    this.current ||= this.schema.labels[0]?.name ?? "";
+    this.changed();
+  }
+
+  get isStrict(): boolean {
+    return this.schema.version > 0;
+  }
+
+  find(name: string): Label | undefined {
+    return this.schema.labels.find((label) => label.name === name);
+  }
+
+  colour(name: string): string {
+    return this.find(name)?.color ?? colourOf(name);
+  }
+
+  /** Names, those of the schema first. */
+  get names(): string[] {
+    const own = this.schema.labels.map((label) => label.name);
+    return [...own, ...[...this.others.keys()].filter((name) => !own.includes(name))];
+  }
+
+  isHidden(name: string): boolean {
+    return this.hidden.has(name);
+  }
+
+  isLocked(name: string): boolean {
+    return this.locked.has(name);
+  }
+
+  /** Labels that are hidden, as the tiles of vectors name them. */
+  get hiddenNames(): ReadonlySet<string> {
+    return this.hidden;
+  }
+
+  /** Learn which labels annotations have, and how often. */
+  count(names: Iterable<string>): void {
+    const found = new Map<string, number>();
+    for (const name of names) found.set(name, (found.get(name) ?? 0) + 1);
+    if (sameCounts(found, this.counts)) return;
+    this.counts.clear();
+    for (const [name, count] of found) {
+      this.counts.set(name, count);
+      this.others.set(name, count);
+    }
+    this.current ||= this.names[0] ?? "";
+    this.show();
+  }
+
+  /** Draw with a label. */
+  pick(name: string): void {
+    this.current = name;
+    this.changed();
+  }
+
+  /** Draw with the k-th label, counted from 1. */
+  pickNumber(k: number): void {
+    const name = this.names[k - 1];
+    if (name !== undefined) this.pick(name);
+  }
+
+  private changed(): void {
+    this.show();
+    for (const listener of this.listeners) listener();
+  }
+
+  private async add(): Promise<void> {
+    const name = this.entry.value.trim();
+    if (!name) return this.entry.focus();
+    if (!this.names.includes(name) && !(await this.store(name))) return;
+    this.entry.value = "";
+    this.pick(name);
+  }
+
+  /** Put a label into the schema, made from the version that is known here. */
+  private async store(name: string): Promise<boolean> {
+    const value = Math.max(0, ...this.schema.labels.map((label) => label.value)) + 1;
+    const kept = [...this.others.keys()].filter((other) => other !== name && !this.find(other));
+    const added = [...kept, name].map((each, k) => ({ name: each, value: value + k, color: colourOf(each) }));
+    const body = JSON.stringify({ ...this.schema, labels: [...this.schema.labels, ...added] });
+    const headers = { "Content-Type": "application/json", "If-Match": `"${this.schema.version}"` };
+    try {
+      this.schema = (await (await ask("schema", { method: "PUT", body, headers })).json()) as Schema;
+      return true;
+    } catch (error) {
+      tell(`The label was not added: ${words(error)}`, "bad");
+      await this.open().catch(() => undefined);
+      return false;
+    }
+  }
+
+  private show(): void {
+    fill(this.list, ...this.names.map((name, k) => this.row(name, k)));
+    if (!this.names.length) fill(this.list, h("li", { class: "muted" }, "No label yet: name one, then draw."));
+  }
+
+  private row(name: string, k: number): HTMLElement {
+    const label = this.find(name);
+    const pick = h("button", {
+      type: "button", class: "label-name", "aria-pressed": name === this.current,
+      title: label?.definition ?? name, on: { click: () => this.pick(name) },
+    }, swatch(this.colour(name)), h("span", {}, name), k < 9 && h("kbd", {}, k + 1));
+    const count = this.counts.get(name) ?? 0;
+    return h("li", { class: "label" }, pick, count > 0 && h("span", { class: "muted" }, count.toLocaleString("en")),
+      this.toggle(this.hidden, name, ["Show", "Hide"], ["hidden", "eye"]),
+      this.toggle(this.locked, name, ["Unlock", "Lock"], ["lock", "unlock"]));
+  }
+
+  private toggle(set: Set<string>, name: string, words: [string, string], icons: ["hidden" | "lock", "eye" | "unlock"]): HTMLElement {
+    const on = set.has(name);
+    return h("button", {
+      type: "button", class: `tool small${on ? " on" : ""}`, "aria-label": `${words[on ? 0 : 1]} ${name}`, title: words[on ? 0 : 1],
+      on: {
+        click: () => {
+          if (!set.delete(name)) set.add(name);
+          this.changed();
+        },
+      },
+    }, icon(on ? icons[0] : icons[1]));
+  }
+}
+
+/** A square of colour. */
+export function swatch(colour: string): HTMLElement {
+  const made = h("span", { class: "swatch", "aria-hidden": true });
+  made.style.background = colour;
+  return made;
+}
+
+function sameCounts(a: Map<string, number>, b: Map<string, number>): boolean {
+  return a.size === b.size && [...a].every(([name, count]) => b.get(name) === count);
+}

@@ -1,0 +1,166 @@
+/** Annotations as the interface tells them, and what can be said about them without a server. Pure. */
+
+export type Position = number[];
+
+export type Geometry =
+  | { type: "Point"; coordinates: Position }
+  | { type: "MultiPoint" | "LineString"; coordinates: Position[] }
+  | { type: "MultiLineString" | "Polygon"; coordinates: Position[][] }
+  | { type: "MultiPolygon"; coordinates: Position[][][] };
+
+/** What GeoJSON cannot say; see docs/shapes.md. In the image's own frame. */
+export type ShapeMember =
+  | { type: "box"; minimum: Position; maximum: Position }
+  | { type: "rotated-box"; center: Position; size: [number, number]; rotation?: number | number[] }
+  | { type: "ellipse"; center: Position; radii: number[]; rotation?: number | number[] }
+  | { type: "mask"; box: number[]; order?: "C"; counts: number[] }
+  | { type: "keypoints" | "cuboid" | "contours" | "tag"; [field: string]: unknown };
+
+export interface Properties {
+  label: string;
+  attributes: Record<string, unknown>;
+  version?: number;
+  author?: string | null;
+  editor?: string | null;
+  created?: string | null;
+  modified?: string | null;
+  origin?: string;
+  score?: number | null;
+  [name: string]: unknown;
+}
+
+export interface Feature {
+  type: "Feature";
+  id: string;
+  geometry: Geometry | null;
+  shape?: ShapeMember;
+  t?: number;
+  properties: Properties;
+}
+
+export interface Collection {
+  features: Feature[];
+  revision: number;
+  links: { rel: string; href: string }[];
+}
+
+export interface Attribute {
+  name: string;
+  type: "text" | "number" | "integer" | "boolean" | "choice" | "choices";
+  values?: string[];
+  required?: boolean;
+}
+
+export interface Label {
+  name: string;
+  value: number;
+  order?: number;
+  color: string;
+  parent?: string | null;
+  shapes?: string[];
+  attributes?: Attribute[];
+  definition?: string | null;
+  [field: string]: unknown;
+}
+
+export interface Schema {
+  labels: Label[];
+  version: number;
+  background?: string;
+}
+
+/** Kind of a feature's shape as label schemas name it. */
+export function kindOf(feature: Feature): string {
+  if (feature.shape) return feature.shape.type;
+  const names: Record<string, string> = {
+    Point: "point", MultiPoint: "multipoint", LineString: "line", MultiLineString: "line", Polygon: "polygon", MultiPolygon: "polygon",
+  };
+  return names[feature.geometry?.type ?? ""] ?? "tag";
+}
+
+/** What is sent of a feature: nothing that the store keeps itself. */
+export function writable(feature: Feature): Feature {
+  const { label, attributes, origin, score, instance, relations } = feature.properties;
+  const kept = Object.entries({ origin, score, instance, relations }).filter(([, value]) => value !== undefined && value !== null);
+  const sent: Feature = {
+    type: "Feature",
+    id: feature.id,
+    geometry: feature.shape ? null : feature.geometry,
+    properties: { label, attributes: attributes ?? {}, ...Object.fromEntries(kept) },
+  };
+  if (feature.shape) sent.shape = feature.shape;
+  if (feature.t !== undefined) sent.t = feature.t;
+  return sent;
+}
+
+/** Whether two features say the same; who made them and when does not count. */
+export function same(a: Feature | null, b: Feature | null): boolean {
+  if (!a || !b) return a === b;
+  return JSON.stringify(canonical(writable(a))) === JSON.stringify(canonical(writable(b)));
+}
+
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, canonical(v)]));
+}
+
+/** Colours for labels of no schema: far apart in hue, told by the name alone. */
+export function colourOf(name: string): string {
+  let hash = 0;
+  for (const letter of name) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) >>> 0;
+  const turn = (hash * 0.618033988749895) % 1;
+  const channel = (shift: number): string => {
+    const k = (shift + turn * 12) % 12;
+    const value = 0.58 - 0.32 * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+    return Math.round(255 * value).toString(16).padStart(2, "0");
+  };
+  return `#${channel(0)}${channel(8)}${channel(4)}`;
+}
+
+/** What is wrong with attributes, by the label's schema; empty when all is well. */
+export function problemsOf(attributes: Record<string, unknown>, label: Label | undefined): string[] {
+  return (label?.attributes ?? []).flatMap((attribute) => {
+    const value = attributes[attribute.name];
+    const missing = value === undefined || value === null || value === "" || (Array.isArray(value) && !value.length);
+    return attribute.required && missing ? [`${attribute.name} is required`] : [];
+  });
+}
+
+/** Attributes that a new annotation must have from the start: the first of each required choice, false, 0, or "?". */
+export function requiredAttributes(label: Label | undefined): Record<string, unknown> {
+  const defaults = { text: "?", number: 0, integer: 0, boolean: false };
+  return Object.fromEntries((label?.attributes ?? []).filter((a) => a.required).map((a) => {
+    if (a.type === "choice") return [a.name, a.values?.[0] ?? ""];
+    if (a.type === "choices") return [a.name, a.values?.slice(0, 1) ?? []];
+    return [a.name, defaults[a.type]];
+  }));
+}
+
+/** Run lengths, zeros first, of the set pixels of a box; x fastest. */
+export function runsOf(bits: Uint8Array): number[] {
+  const runs: number[] = [];
+  let value = 0;
+  let count = 0;
+  for (const bit of bits) {
+    if ((bit ? 1 : 0) === value) count++;
+    else {
+      runs.push(count);
+      value ^= 1;
+      count = 1;
+    }
+  }
+  runs.push(count);
+  return runs;
+}
+
+/** Pixels of run lengths. */
+export function bitsOf(runs: readonly number[], size: number): Uint8Array {
+  const bits = new Uint8Array(size);
+  let at = 0;
+  for (const [k, count] of runs.entries()) {
+    if (k % 2) bits.fill(1, at, at + count);
+    at += count;
+  }
+  return bits;
+}

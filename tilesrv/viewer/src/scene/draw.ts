@@ -1,0 +1,78 @@
+/** The interactions that draw new shapes on a scene. */
+
+import Draw from "ol/interaction/Draw";
+import type { Coordinate } from "ol/coordinate";
+import { shiftKeyOnly } from "ol/events/condition";
+import LineString from "ol/geom/LineString";
+import Polygon from "ol/geom/Polygon";
+import type SimpleGeometry from "ol/geom/SimpleGeometry";
+import type Style from "ol/style/Style";
+import type { Geometry, ShapeMember } from "../annotate/model";
+import { between, memberOf, onEdge, outlineOf, type Framed } from "../annotate/shapes";
+import type { Grid2, Point2 } from "../grid";
+import { worldGeometry } from "./convert";
+
+export type DrawTool = "point" | "line" | "polygon" | "hole" | "box" | "rotated-box" | "ellipse";
+
+export interface Drawn {
+  geometry: Geometry | null;
+  shape?: ShapeMember;
+  /** As it lies on the map, for holes. */
+  ring: Coordinate[];
+}
+
+/** An interaction that draws one kind of shape again and again. */
+export function drawing(tool: DrawTool, grid: Grid2, style: Style[], done: (drawn: Drawn) => void): Draw {
+  let framed: Framed | null = null;
+  const world = (place: Coordinate | undefined): Point2 => grid.fromMap([place?.[0] ?? 0, place?.[1] ?? 0]);
+  const show = (found: Framed, geometry: SimpleGeometry | undefined): SimpleGeometry => {
+    framed = found;
+    const ring = outlineOf(found).map((place) => grid.toMap(place));
+    const polygon = (geometry ?? new Polygon([ring])) as Polygon;
+    polygon.setCoordinates([ring]);
+    return polygon;
+  };
+  const made = new Draw({
+    ...kindOf(tool, world, show),
+    style,
+    freehandCondition: (event) => (tool === "polygon" || tool === "line" || tool === "hole") && shiftKeyOnly(event),
+    stopClick: true,
+    snapTolerance: 10,
+  });
+  made.on("drawstart", () => (framed = null));
+  made.on("drawend", ({ feature }) => {
+    const geometry = feature.getGeometry();
+    if (framed) return done({ geometry: null, shape: memberOf(framed), ring: [] });
+    if (geometry) done({ geometry: worldGeometry(geometry, grid), ring: geometry instanceof Polygon ? geometry.getCoordinates()[0] ?? [] : [] });
+  });
+  return made;
+}
+
+type Show = (found: Framed, geometry: SimpleGeometry | undefined) => SimpleGeometry;
+
+function kindOf(tool: DrawTool, world: (place: Coordinate | undefined) => Point2, show: Show): ConstructorParameters<typeof Draw>[0] {
+  switch (tool) {
+    case "point": return { type: "Point" };
+    case "line": return { type: "LineString" };
+    case "polygon": case "hole": return { type: "Polygon" };
+    case "box": case "ellipse": return {
+      type: "Circle",
+      geometryFunction: (coordinates, geometry) => {
+        const [a, b] = coordinates as Coordinate[];
+        return show(between(tool, world(a), world(b ?? a)), geometry);
+      },
+    };
+    case "rotated-box": return {
+      type: "LineString",
+      maxPoints: 3,
+      minPoints: 3,
+      geometryFunction: (coordinates, geometry) => {
+        const [a, b, c] = coordinates as Coordinate[];
+        if (c) return show(onEdge(world(a), world(b), world(c)), geometry instanceof Polygon ? geometry : undefined);
+        const line = geometry instanceof LineString ? geometry : new LineString([]);
+        line.setCoordinates((coordinates as Coordinate[]).slice());
+        return line;
+      },
+    };
+  }
+}

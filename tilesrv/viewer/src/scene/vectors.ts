@@ -1,0 +1,78 @@
+/** Annotations too many to be loaded: vector tiles, complete at every zoom. */
+
+import type { FeatureLike } from "ol/Feature";
+import MVT from "ol/format/MVT";
+import VectorTileLayer from "ol/layer/VectorTile";
+import VectorTileSource from "ol/source/VectorTile";
+import type { Labels } from "../annotate/labels";
+import type { ImageRecord } from "../api";
+import { countStyle, styleOf } from "./styles";
+import { template, type Mercator, type Native } from "./tiles";
+
+export interface VectorsOptions {
+  image: ImageRecord;
+  native: Native;
+  mercator: Mercator | null;
+  labels: Labels;
+  /** Whether an annotation is drawn elsewhere, as one that is being edited. */
+  isElsewhere: (id: string) => boolean;
+}
+
+/** A layer of vector tiles that follows what is stored. */
+export class VectorTiles {
+  readonly layer: VectorTileLayer;
+  private fresh = 0;
+  private timer = 0;
+  private mode: "native" | "map" = "native";
+
+  constructor(private readonly options: VectorsOptions) {
+    this.layer = new VectorTileLayer({
+      source: this.source(),
+      style: (feature) => this.style(feature),
+      renderMode: "hybrid",
+      declutter: false,
+      zIndex: 10,
+      preload: 0,
+    });
+  }
+
+  /** Show tiles again, soon: something was stored. */
+  refresh(): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => {
+      this.fresh++;
+      this.layer.getSource()?.setUrl(this.url());
+    }, 400);
+  }
+
+  setMode(mode: "native" | "map"): void {
+    this.mode = mode;
+    this.layer.setSource(this.source());
+  }
+
+  private url(): string {
+    const tms = this.mode === "map" ? "WebMercatorQuad" : "native";
+    const query = this.fresh ? `?fresh=${this.fresh}` : "";
+    return template(this.options.image, "annotations/tiles", tms, "mvt", query);
+  }
+
+  private source(): VectorTileSource {
+    const { native, mercator } = this.options;
+    const isMap = this.mode === "map" && mercator;
+    return new VectorTileSource({
+      format: new MVT({ idProperty: "id" }),
+      url: this.url(),
+      wrapX: false,
+      projection: isMap ? "EPSG:3857" : native.projection,
+      tileGrid: isMap ? mercator.tileGrid : native.tileGrid,
+    });
+  }
+
+  private style(feature: FeatureLike): ReturnType<typeof styleOf> | ReturnType<typeof countStyle> | undefined {
+    const { labels, isElsewhere } = this.options;
+    const name = String(feature.get("label"));
+    if (labels.isHidden(name)) return undefined;
+    if (feature.get("layer") === "counts") return countStyle(feature, labels.colour(name));
+    return isElsewhere(String(feature.getId())) ? undefined : styleOf(labels.colour(name), false);
+  }
+}

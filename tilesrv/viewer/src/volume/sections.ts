@@ -1,0 +1,129 @@
+/** What annotations of a volume look like on one of its planes. Pure. */
+
+import type { Feature, Position } from "../annotate/model";
+import { cross, dot, length, subtract, type Point3 } from "../grid";
+import { bandsAcross, type Planes } from "./geometry";
+
+/** Something to draw on a plane; points are (column, row). */
+export interface Section {
+  id: string;
+  kind: "ring" | "line" | "point" | "band";
+  points: [number, number][];
+  /** Which of the feature's rings it is; -1 for points and lines. */
+  ring: number;
+}
+
+interface Ring {
+  points: Point3[];
+  normal: Point3;
+  closed: boolean;
+}
+
+const kept = new WeakMap<Feature, Ring[]>();
+
+function point3(position: Position): Point3 {
+  return [position[0] ?? 0, position[1] ?? 0, position[2] ?? 0];
+}
+
+/** Area vector of a ring, made one long: the normal of its plane (Newell's sum). */
+function normalOf(points: readonly Point3[]): Point3 {
+  const first = points[0] ?? [0, 0, 0];
+  let sum: Point3 = [0, 0, 0];
+  for (let k = 1; k + 1 < points.length; k++) {
+    const part = cross(subtract(points[k] ?? first, first), subtract(points[k + 1] ?? first, first));
+    sum = [sum[0] + part[0], sum[1] + part[1], sum[2] + part[2]];
+  }
+  const size = length(sum) || 1;
+  return [sum[0] / size, sum[1] / size, sum[2] / size];
+}
+
+/** Rings of a feature without their repeated last corner, in the order of its coordinates. */
+export function ringsOf(feature: Feature): Position[][] {
+  if (feature.shape?.type === "contours") return feature.shape["rings"] as Position[][];
+  const geometry = feature.geometry;
+  const rings = geometry?.type === "Polygon" ? geometry.coordinates : geometry?.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
+  return rings.map((ring) => ring.slice(0, -1));
+}
+
+function shapesOf(feature: Feature): Ring[] {
+  const found = kept.get(feature);
+  if (found) return found;
+  const rings = ringsOf(feature).map((ring): Ring => {
+    const points = ring.map(point3);
+    return { points, normal: normalOf(points), closed: true };
+  });
+  kept.set(feature, rings);
+  return rings;
+}
+
+/** Everything of a feature that a plane shows. `thickness` is how thick its contours are, mm. */
+export function sectionsOf(feature: Feature, planes: Planes, index: number, thickness: (normal: Point3) => number): Section[] {
+  const geometry = feature.geometry;
+  const near = planes.halfStep(index) * 1.001;
+  const origin = planes.origins[index];
+  if (!origin) return [];
+  const away = (point: Point3): number => dot(subtract(point, origin), planes.normal);
+  const place = (point: Point3): [number, number] => {
+    const on = planes.toPicture(point, origin);
+    return [on.column, on.row];
+  };
+  const rings = shapesOf(feature).flatMap((ring, k): Section[] => {
+    const lies = Math.abs(dot(ring.normal, planes.normal)) > 0.999;
+    if (lies) {
+      const on = ring.points.every((point) => Math.abs(away(point)) <= near);
+      return on ? [{ id: feature.id, kind: "ring", ring: k, points: ring.points.map(place) }] : [];
+    }
+    return bandsAcross(ring.points, planes, index, thickness(ring.normal), ring.normal).map((band) => ({
+      id: feature.id, kind: "band", ring: k, points: band.points,
+    }));
+  });
+  if (rings.length) return rings;
+  if (geometry?.type === "Point" || geometry?.type === "MultiPoint") {
+    const points = (geometry.type === "Point" ? [geometry.coordinates] : geometry.coordinates).map(point3);
+    return points.filter((point) => Math.abs(away(point)) <= near).map((point) => ({ id: feature.id, kind: "point", ring: -1, points: [place(point)] }));
+  }
+  if (geometry?.type === "LineString") {
+    const points = geometry.coordinates.map(point3);
+    return points.every((point) => Math.abs(away(point)) <= near) ? [{ id: feature.id, kind: "line", ring: -1, points: points.map(place) }] : [];
+  }
+  return [];
+}
+
+/** Whether a place lies within a ring (even-odd). */
+export function isInside([x, y]: readonly [number, number], ring: readonly (readonly [number, number])[]): boolean {
+  let inside = false;
+  for (const [k, [ax, ay]] of ring.entries()) {
+    const [bx, by] = ring[(k + 1) % ring.length] ?? [ax, ay];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
+
+/** The feature with one of its rings replaced, or taken away, or with a further one; null when none is left. */
+export function withRing(feature: Feature, k: number, ring: Position[] | null): Feature | null {
+  const rings = [...ringsOf(feature)];
+  if (ring && k >= rings.length) rings.push(ring);
+  else if (ring) rings[k] = ring;
+  else rings.splice(k, 1);
+  if (!rings.length) return null;
+  const closed = (one: Position[]): Position[] => [...one, one[0] ?? []];
+  return {
+    ...feature,
+    geometry: { type: "MultiPolygon", coordinates: rings.map((one) => [closed(one)]) },
+    shape: { type: "contours", rings },
+  };
+}
+
+/** Area within rings of one plane in mm², and the length around the first. */
+export function ringSize(points: readonly Point3[]): { area: number; around: number } {
+  let sum: Point3 = [0, 0, 0];
+  let around = 0;
+  const first = points[0] ?? [0, 0, 0];
+  for (const [k, point] of points.entries()) {
+    const next = points[(k + 1) % points.length] ?? first;
+    around += length(subtract(next, point));
+    const part = cross(subtract(point, first), subtract(next, first));
+    sum = [sum[0] + part[0], sum[1] + part[1], sum[2] + part[2]];
+  }
+  return { area: length(sum) / 2, around };
+}
