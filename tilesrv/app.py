@@ -23,7 +23,9 @@ from tilesrv import (
     health,
     images,
     jobs,
+    livemask,
     maps,
+    masks,
     pages,
     placing,
     planes,
@@ -36,6 +38,7 @@ from tilesrv import (
 )
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
+from tilesrv.following import Following
 from tilesrv.metrics import Metrics
 from tilesrv.routing import Endpoint, tell_allowed
 
@@ -47,6 +50,8 @@ ROUTES: tuple[Endpoint, ...] = (
     *changes.ROUTES,
     *schema.ROUTES,
     *regions.ROUTES,
+    *livemask.ROUTES,
+    *masks.ROUTES,
     *planes.ROUTES,
     *zarr.ROUTES,
     *maps.ROUTES,
@@ -101,9 +106,12 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
         app.state.context = context
         await run_in_threadpool(context.jobs.sweep)
         context.warming.start()
+        following = Following(workspace)
+        following.start()
         try:
             yield
         finally:
+            await run_in_threadpool(following.stop)
             context.close()
 
     app = Server(

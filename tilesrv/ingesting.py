@@ -112,13 +112,20 @@ def start(store: JobStore, source: Path, description: Description, *, job: str, 
 
     Raises TooMany when too many jobs are active, Conflict when the id that was asked for is taken.
     """
-    if store.active() >= MOST_ACTIVE:
-        raise TooMany(f"{MOST_ACTIVE} jobs are waiting or running already; try again when some are done")
     if description.name is not None and image_folder(store.workspace, description.name).exists():
         raise Conflict(f"image {description.name!r} exists already; choose another name")
     arguments = ("ingest", *description.options(), "--", str(source))
+    return launch(store, "ingest", source=source.name, arguments=arguments, job=job, upload=upload)
+
+
+def launch(
+    store: JobStore, kind: str, *, source: str, arguments: tuple[str, ...], job: str, upload: Path | None = None
+) -> Job:
+    """Start a command of `bigimage` as a job of its own process. Blocking. Raises TooMany."""
+    if store.active() >= MOST_ACTIVE:
+        raise TooMany(f"{MOST_ACTIVE} jobs are waiting or running already; try again when some are done")
     with store.hold(job) as lock:
-        record = store.create(job, "ingest", source=source.name, arguments=arguments, upload=upload)
+        record = store.create(job, kind, source=source, arguments=arguments, upload=upload)
         command = [sys.executable, "-m", "tilesrv.runner", str(store.workspace), job, str(lock.fileno())]
         process = subprocess.Popen(  # noqa: S603 - an argument list of our own; no shell
             command, stdin=subprocess.DEVNULL, pass_fds=(lock.fileno(),), start_new_session=True

@@ -36,7 +36,7 @@ JOB_SCHEMA: dict[str, Any] = {
     "required": ["id", "kind", "state", "source", "created", "progress", "message", "images"],
     "properties": {
         "id": {"type": "string"},
-        "kind": {"type": "string", "enum": ["ingest"]},
+        "kind": {"type": "string", "enum": ["ingest", "rasterize"]},
         "state": {"type": "string", "enum": ["queued", "running", "done", "failed", "cancelled"]},
         "source": {"type": "string"},
         "created": {"type": "string", "format": "date-time"},

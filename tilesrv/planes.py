@@ -156,11 +156,12 @@ async def answer(
     headers: dict[str, str],
     lane: Lane,
     work: Callable[[], bytes],
+    cache: str = CACHE_CONTROL,
 ) -> Response:
-    """Bytes from the cache or the renderer, or 304."""
+    """Bytes from the cache or the renderer, or 304; `cache` is what clients are told about keeping them."""
     context = context_of(request)
     etag = strong_etag(key, MAKER)
-    headers = {**headers, "ETag": etag, "Cache-Control": CACHE_CONTROL}
+    headers = {**headers, "ETag": etag, "Cache-Control": cache}
     if matches(request.headers.get("if-none-match"), etag):
         context.metrics.tile("not-modified")
         return not_modified(etag, headers)

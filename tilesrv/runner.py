@@ -145,7 +145,7 @@ def _work(store: JobStore, record: Job) -> Job:
         return _done(record, printed)
     if cancelled:
         return _over(record, "cancelled", "cancelled")
-    return replace(_over(record, "failed", _reason(record, process.returncode, lines)), images=_images(printed))
+    return replace(_over(record, "failed", _reason(record, process.returncode, lines)), images=_images(record, printed))
 
 
 def _follow(store: JobStore, record: Job, process: "subprocess.Popen[bytes]", lines: _Lines) -> tuple[Job, bool]:
@@ -193,11 +193,16 @@ def _reason(record: Job, code: int, lines: _Lines) -> str:
 
 def _done(record: Job, printed: bytes) -> Job:
     """The record of work that succeeded."""
-    return replace(_over(record, "done", "done"), progress=1.0, images=_images(printed))
+    return replace(_over(record, "done", "done"), progress=1.0, images=_images(record, printed))
 
 
-def _images(printed: bytes) -> tuple[str, ...]:
-    """Ids of the images that were made, one on each line; work that failed may have made some before."""
+def _images(record: Job, printed: bytes) -> tuple[str, ...]:
+    """Ids of the images that were made, one on each line; work that failed may have made some before.
+
+    A job that paints is about the one image that it was started for.
+    """
+    if record.kind == "rasterize":
+        return (record.source,)
     return tuple(printed.decode("utf-8", errors="replace").split())
 
 

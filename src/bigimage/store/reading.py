@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import merge
 from itertools import islice
+from math import frexp
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from bigimage.model.annotation import Annotation
 from bigimage.model.mask import ChunkIndex, merge_chunk
 from bigimage.model.where import Slab, Where, touches
 from bigimage.store.bits import chunk_index, unpack_bits, unpack_chunks
-from bigimage.store.cells import ranges
+from bigimage.store.cells import LOWEST, ranges
 from bigimage.store.database import FETCH, Database
 from bigimage.store.door import Moment
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup
@@ -216,7 +217,7 @@ class Reader:
         if ask.box is not None:
             term, parts = self.box_terms(image, ask.box)
             clause.add(term.sql, *term.values)
-            runs = _runs(parts, image.levels)
+            runs = _runs(parts, image.levels & _levels_from(ask.where.min_size))
             if not runs:
                 clause.add("1 = 0")
                 return plain, []
@@ -285,7 +286,7 @@ class Reader:
         """Id, version, label, shape, outline, score, the rest, row and time of the annotations in a box."""
         clause = self.conditions(connection, image, where)
         clause.add("a.alive = 1")
-        source, values = self._source(connection, image, Ask(box=box), clause)
+        source, values = self._source(connection, image, Ask(box=box, where=where), clause)
         columns = "e.uuid, a.version, a.label, a.shape, e.geometry, e.score, e.rest, a.id, a.t"
         sql = f"SELECT {columns} {source} WHERE {clause.sql}"
         if limit is not None:
@@ -375,6 +376,15 @@ class Reader:
                 else:
                     chunks[index] = merged
         return chunks
+
+
+def _levels_from(min_size: float | None) -> int:
+    """Set of the levels of cells that hold annotations of a size or larger."""
+    if min_size is None or not min_size > 0:
+        return -1
+    _, exponent = frexp(min_size)
+    # a level's annotations are smaller than its cells; one level more is looked at than rounding could ask for
+    return -1 << max(0, exponent - 1 - LOWEST)
 
 
 def _runs(parts: Sequence[WorldBox], levels: int) -> list[tuple[int, int]]:
