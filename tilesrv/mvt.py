@@ -7,12 +7,12 @@ Tile coordinates count from the tile's upper left corner, y downwards, `EXTENT` 
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
-from uuid import UUID
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from bigimage.errors import InputError
 from tilesrv import mvt_kernels as kernels
 
 EXTENT: Final = 4096
@@ -60,31 +60,40 @@ class Column(NamedTuple):
     """Encoded values; see `value`."""
 
 
-def flatten(geometries: NDArray[np.object_]) -> Paths:
-    """Paths of shapely points, lines and polygons, multiple or not; of None and empty ones no path.
+def flatten(outlines: Sequence[bytes | None]) -> Paths:
+    """Paths of points, lines and polygons, multiple or not, in WKB; of None and empty ones no path.
 
-    The third coordinate is left out.
+    The third coordinate is left out. Raises InputError for other kinds of geometry.
     """
-    parts, owner = shapely.get_parts(geometries, return_index=True)
-    types = shapely.get_type_id(parts)
-    rings, part = shapely.get_rings(parts, return_index=True)
-    exterior = np.diff(part, prepend=-1) > 0
-    paths, kinds = rings, np.where(exterior, kernels.EXTERIOR, kernels.INTERIOR).astype(np.uint8)
-    plain = np.flatnonzero(types != shapely.GeometryType.POLYGON)
-    if len(plain):
-        order = np.argsort(np.concatenate([part, plain]), kind="stable")
-        is_point = types[plain] == shapely.GeometryType.POINT
-        others = np.where(is_point, kernels.POINT, kernels.LINE).astype(np.uint8)
-        paths = np.concatenate([rings, parts[plain]])[order]
-        kinds = np.concatenate([kinds, others])[order]
-        part = np.concatenate([part, plain])[order]
-    xy, path = shapely.get_coordinates(paths, return_index=True)
-    return Paths(
-        np.ascontiguousarray(xy),
-        _firsts(path, len(paths)),
-        np.ascontiguousarray(kinds),
-        _firsts(owner[part], len(geometries)),
+    present = [one or b"" for one in outlines]
+    starts = np.concatenate([[0], np.cumsum(np.fromiter(map(len, present), np.int64, len(present)))])
+    data = np.frombuffer(b"".join(present), np.uint8)
+    nothing = Paths(np.empty((0, 2)), np.zeros(1, np.int64), np.empty(0, np.uint8), np.zeros(1, np.int64))
+    vertices, paths = kernels.unpack(data, starts, *nothing, False)
+    if vertices < 0:
+        return _flatten_again(outlines, paths)
+    made = Paths(
+        np.empty((vertices, 2)),
+        np.zeros(paths + 1, np.int64),
+        np.empty(paths, np.uint8),
+        np.zeros(len(present) + 1, np.int64),
     )
+    kernels.unpack(data, starts, *made, True)
+    return made
+
+
+def _flatten_again(outlines: Sequence[bytes | None], place: int) -> Paths:
+    """Paths of geometries of which one at least is not little-endian."""
+    found = shapely.from_wkb(np.array(outlines, dtype=object))
+    kind = shapely.get_type_id(found[place])
+    if kind in (shapely.GeometryType.GEOMETRYCOLLECTION, shapely.GeometryType.LINEARRING):
+        raise InputError(f"a {found[place].geom_type} cannot be drawn in a vector tile")
+    return flatten(shapely.to_wkb(found, byte_order=1).tolist())
+
+
+def extents(paths: Paths) -> NDArray[np.float64]:
+    """Least x, least y, greatest x, greatest y of each shape; reversed (inf, -inf) for a shape without vertices."""
+    return kernels.extents(paths.xy, paths.first, paths.shape_first)
 
 
 def sound(paths: Paths) -> Paths:
@@ -176,11 +185,6 @@ def sparse(rows: Sequence[Mapping[str, Value]]) -> list[Column]:
     return [Column(key, codes[key], list(values[key])) for key in sorted(codes)]
 
 
-def uuid_bytes(ids: Sequence[UUID]) -> NDArray[np.uint8]:
-    """(n, 16) bytes of UUIDs."""
-    return np.frombuffer(b"".join([u.bytes for u in ids]), np.uint8).reshape(len(ids), 16)
-
-
 def uuids(key: str, packed: NDArray[np.uint8]) -> Column:
     """Column of UUIDs of (n, 16) bytes, as texts."""
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -259,6 +263,8 @@ def _field(tag: int, body: bytes) -> bytes:
 
 def warm() -> None:
     """Compile the kernels, or load them from numba's cache."""
-    geometries = np.array([shapely.box(0, 0, 9, 9), shapely.LineString([(0, 0), (9, 9)]), shapely.Point(1, 1)])
-    drawn = draw(flatten(geometries))
+    geometries = [shapely.box(0, 0, 9, 9), shapely.LineString([(0, 0), (9, 9)]), shapely.Point(1, 1)]
+    paths = flatten([one.wkb for one in geometries])
+    extents(paths)
+    drawn = draw(paths)
     layer("warm", drawn, np.arange(3, dtype=np.int64), [])

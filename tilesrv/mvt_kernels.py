@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Words = NDArray[np.uint32]
 Doubles = NDArray[np.float64]
 Longs = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 
 POINT, LINE, EXTERIOR, INTERIOR = range(4)
 """Kinds of paths: one point, an open line, a ring around an area, a ring around a hole."""
@@ -300,6 +301,109 @@ def _points(words: Words, n: int, xy: Doubles, low: float, high: float) -> int:
             count += 1
     words[head] = count << 3 | _MOVE
     return n if count else head
+
+
+@_kernel
+def _number(data: Bytes, at: int) -> int:
+    """Little-endian number of four bytes."""
+    total = 0
+    for k in range(4):  # a sum: bits of signed and unsigned numbers would be mixed as floats
+        total += int(np.int64(data[at + k])) << (8 * k)
+    return total
+
+
+@_kernel
+def _head(data: Bytes, at: int) -> tuple[int, int, int]:
+    """Kind of geometry, number of coordinates of a position, and where its content begins; kind 0 if unknown."""
+    code = _number(data, at + 1)
+    plain = code & 0x0FFFFFFF
+    size = 2 + (plain // 1000 in (1, 3) or code & 0x80000000 != 0) + (plain // 1000 in (2, 3) or code & 0x40000000 != 0)
+    kind = plain % 1000
+    if data[at] != 1 or not 1 <= kind <= 6 or plain >= 4000:
+        return 0, size, at
+    return kind, size, at + (9 if code & 0x20000000 else 5)
+
+
+@_kernel
+def _unpack_simple(
+    data: Bytes, at: int, kind: int, size: int, place: Longs, xy: Doubles, first: Longs, kinds: Bytes, fill: bool
+) -> int:
+    """Read or, with `fill` false, only count a point, line or polygon; `place` holds vertices and paths so far."""
+    rings = 1
+    if kind == 3:
+        rings = _number(data, at)
+        at += 4
+    for ring in range(rings):
+        count = 1
+        if kind != 1:
+            count = _number(data, at)
+            at += 4
+        if fill:
+            block = data[at : at + 8 * size * count].view(np.float64)
+            for i in range(count):
+                xy[place[0] + i, 0], xy[place[0] + i, 1] = block[i * size], block[i * size + 1]
+            kinds[place[1]] = POINT if kind == 1 else LINE if kind == 2 else EXTERIOR if ring == 0 else INTERIOR
+            first[place[1] + 1] = place[0] + count
+        at += 8 * size * count
+        place[0] += count
+        place[1] += 1
+    return at
+
+
+@_kernel
+def unpack(
+    data: Bytes, starts: Longs, xy: Doubles, first: Longs, kinds: Bytes, shape_first: Longs, fill: bool
+) -> tuple[int, int]:
+    """Paths of geometries in WKB: counted first, then, with `fill`, read into arrays of that size.
+
+    Parameters
+    ----------
+    data, starts
+        Little-endian WKB of all geometries, and (shapes + 1,) where each begins; no bytes mean no geometry.
+    xy, first, kinds, shape_first
+        As `draw` takes them; the first elements of `first` and `shape_first` are 0.
+
+    Returns
+    -------
+    vertices, paths
+        How many there are; -1 and the geometry's place for one that is no point, line or polygon, single or multiple,
+        or of another byte order.
+    """
+    place = np.zeros(2, np.int64)
+    for shape in range(len(starts) - 1):
+        at = starts[shape]
+        if starts[shape + 1] > at:
+            kind, size, at = _head(data, at)
+            if kind == 0:
+                return -1, shape
+            parts = 1
+            if kind > 3:
+                parts = _number(data, at)
+                at += 4
+            for _ in range(parts):
+                one = kind
+                if kind > 3:
+                    one, size, at = _head(data, at)
+                    if one != kind - 3:
+                        return -1, shape
+                at = _unpack_simple(data, at, one, size, place, xy, first, kinds, fill)
+        if fill:
+            shape_first[shape + 1] = place[1]
+    return place[0], place[1]
+
+
+@_kernel
+def extents(xy: Doubles, first: Longs, shape_first: Longs) -> Doubles:
+    """Least x, least y, greatest x and greatest y of each shape, (shapes, 4); reversed where it has no vertex."""
+    out = np.empty((len(shape_first) - 1, 4))
+    for k in range(len(out)):
+        low_x = low_y = np.inf
+        high_x = high_y = -np.inf
+        for i in range(first[shape_first[k]], first[shape_first[k + 1]]):
+            low_x, high_x = min(low_x, xy[i, 0]), max(high_x, xy[i, 0])
+            low_y, high_y = min(low_y, xy[i, 1]), max(high_y, xy[i, 1])
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3] = low_x, low_y, high_x, high_y
+    return out
 
 
 @_kernel

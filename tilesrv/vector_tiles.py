@@ -106,20 +106,20 @@ def _pick(store: AnnotationStore, image: str, placement: Placement) -> _Picked:
     size = smallest(placement)
     if size is None:
         columns = _columns(store, image, placement, Where(), 0.0)
-        if sum(len(c.ids) for c in columns) <= MOST_SHAPES:
+        if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
             return _Picked(columns, (), 0.0)
         size = max(SMALL * placement.pixel, _least(placement))
+    counts, margin = _counts(store, image, placement, size)
+    if sum(c.count for c in counts) <= DRAWN:
+        columns = _columns(store, image, placement, Where(), margin)
+        if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
+            return _at_home(columns, placement, size, margin)
     while True:
         columns = _columns(store, image, placement, Where(min_size=size), 0.0)
-        if sum(len(c.ids) for c in columns) <= MOST_SHAPES:
-            break
+        if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
+            return _Picked(columns, counts, margin)
         size *= 4
-    counts, margin = _counts(store, image, placement, size)
-    if 0 < sum(c.count for c in counts) <= DRAWN:
-        few = _small_ones(store, image, placement, columns, counts[0].size)
-        if few is not None:
-            return _Picked([*columns, few], (), margin)
-    return _Picked(columns, counts, margin)
+        counts, margin = _counts(store, image, placement, size)
 
 
 def _columns(store: AnnotationStore, image: str, placement: Placement, where: Where, margin: float) -> list[Columns]:
@@ -150,20 +150,19 @@ def _middles(counts: Sequence[Count]) -> NDArray[np.float64]:
     return np.array([c.minimum for c in counts]) + np.array([[c.size / 2] for c in counts])
 
 
-def _small_ones(
-    store: AnnotationStore, image: str, placement: Placement, large: Sequence[Columns], side: float
-) -> Columns | None:
-    """Small annotations that belong to a tile, by the squares they are counted in; None if too many are near."""
-    columns = _joined(_columns(store, image, placement, Where(), side))
-    if len(columns.ids) > MOST_SHAPES:
-        return None
-    known = {one for part in large for one in part.ids}
-    box = shapely.bounds(columns.geometries)
-    centre = box[:, :2] / 2 + box[:, 2:] / 2
-    placed = np.isfinite(centre[:, 0]) & np.isfinite(centre[:, 1])
-    at_home, _ = placement.home((np.floor(np.where(placed[:, None], centre, 0.0) / side) + 0.5) * side)
-    small = np.array([one not in known for one in columns.ids], np.bool_)
-    return _taken(columns, np.flatnonzero(at_home & placed & small))
+def _at_home(parts: Sequence[Columns], placement: Placement, size: float, side: float) -> _Picked:
+    """Everything but the small annotations that belong to another tile, by the squares that they are counted in."""
+    columns = _joined(parts)
+    paths = mvt.flatten(columns.outlines)
+    box = mvt.extents(paths)
+    rows = np.flatnonzero((box[:, 2] - box[:, 0] < size) & (box[:, 3] - box[:, 1] < size) & (box[:, 0] <= box[:, 2]))
+    centre = box[rows, :2] / 2 + box[rows, 2:] / 2
+    at_home, _ = placement.home((np.floor(centre / side) + 0.5) * side)
+    if not at_home.all():
+        kept = np.ones(len(box), np.bool_)
+        kept[rows] = at_home
+        columns = _taken(columns, np.flatnonzero(kept))
+    return _Picked([columns], (), side)
 
 
 def _taken(columns: Columns, rows: NDArray[np.int64]) -> Columns:
@@ -171,11 +170,11 @@ def _taken(columns: Columns, rows: NDArray[np.int64]) -> Columns:
     listed = rows.tolist()
     return replace(
         columns,
-        ids=[columns.ids[k] for k in listed],
+        keys=columns.keys[rows],
         versions=columns.versions[rows],
         labels=columns.labels[rows],
         shapes=columns.shapes[rows],
-        geometries=columns.geometries[rows],
+        outlines=[columns.outlines[k] for k in listed],
         scores=columns.scores[rows],
         rest=[columns.rest[k] for k in listed],
         places=columns.places[rows],
@@ -190,14 +189,13 @@ def _joined(parts: Sequence[Columns]) -> Columns:
         names = tuple(dict.fromkeys(name for part in parts for name in part.names))
         place = {name: k for k, name in enumerate(names)}
         labels = [np.array([place[n] for n in part.names], np.int32)[part.labels] for part in parts if part.names]
-        first = replace(
-            first,
-            ids=[one for part in parts for one in part.ids],
+        first = Columns(
+            keys=np.concatenate([part.keys for part in parts]),
             versions=np.concatenate([part.versions for part in parts]),
             labels=np.concatenate(labels) if labels else first.labels,
             names=names,
             shapes=np.concatenate([part.shapes for part in parts]),
-            geometries=np.concatenate([part.geometries for part in parts]),
+            outlines=[one for part in parts for one in part.outlines],
             scores=np.concatenate([part.scores for part in parts]),
             rest=[one for part in parts for one in part.rest],
             places=np.concatenate([part.places for part in parts]),
@@ -212,12 +210,12 @@ def _joined(parts: Sequence[Columns]) -> Columns:
 
 def _shapes_layer(store: AnnotationStore, columns: Columns, placement: Placement) -> tuple[bytes, tuple[UUID, ...]]:
     """The layer of shapes, and the ids of the masks in it."""
-    if not columns.ids:
+    if not len(columns.keys):
         return b"", ()
     outlines, boxed, masks = _outlines(store, columns, placement)
     drawn = mvt.draw(placement.place(mvt.flatten(outlines)))
     rows = drawn.rows
-    packed = mvt.uuid_bytes(columns.ids)[rows]
+    packed = columns.keys[rows]
     told = [
         mvt.uuids("id", packed),
         mvt.constants("label", columns.names, columns.labels[rows]),
@@ -271,12 +269,12 @@ def told_attributes(rest: Mapping[str, Any]) -> dict[str, mvt.Value]:
 
 def _outlines(
     store: AnnotationStore, columns: Columns, placement: Placement
-) -> tuple[NDArray[np.object_], frozenset[int], tuple[UUID, ...]]:
+) -> tuple[Sequence[bytes | None], frozenset[int], tuple[UUID, ...]]:
     """Outlines with masks traced as far as their size allows; rows of masks that are told by their box; masks' ids."""
     rows = np.flatnonzero(columns.shapes == _MASK).tolist()
     if not rows:
-        return columns.geometries, frozenset(), ()
-    outlines = columns.geometries.copy()
+        return columns.outlines, frozenset(), ()
+    outlines = list(columns.outlines)
     boxed: set[int] = set()
     left = TRACED_ALL
     seen = index_box(placement)
@@ -284,7 +282,7 @@ def _outlines(
         start, stop = json.loads(columns.rest[k] or "{}").get("box") or ((0, 0), (0, 0))
         whole = IndexBox(tuple(start), tuple(stop))
         part = whole.intersect(seen)
-        if part.size > min(TRACED, left) or not _lies_at(columns.geometries[k], placement.grid, whole):
+        if part.size > min(TRACED, left) or not _lies_at(columns.outlines[k], placement.grid, whole):
             boxed.add(k)
             continue
         left -= part.size
@@ -292,19 +290,19 @@ def _outlines(
     return outlines, frozenset(boxed), tuple(columns.ids[k] for k in rows)
 
 
-def _lies_at(outline: shapely.Geometry, grid: Grid, box: IndexBox) -> bool:
+def _lies_at(outline: bytes | None, grid: Grid, box: IndexBox) -> bool:
     """Whether a mask's outline is that box of the image's grid: it may have been painted on another one."""
-    if not grid.box.contains(box) or not box.size:
+    if outline is None or not grid.box.contains(box) or not box.size:
         return False
     slack = 1e-3 * min(grid.spacing)
-    return bool(np.allclose(shapely.bounds(outline), grid.crop(box).world_bounds().values, rtol=0, atol=slack))
+    return bool(np.allclose(shapely.from_wkb(outline).bounds, grid.crop(box).world_bounds().values, rtol=0, atol=slack))
 
 
-def _traced(store: AnnotationStore, one: UUID, part: IndexBox, placement: Placement) -> shapely.Geometry | None:
+def _traced(store: AnnotationStore, one: UUID, part: IndexBox, placement: Placement) -> bytes | None:
     """Outline of the bits of a mask in a part of its grid; None where none is set."""
     bits = store.read_mask(one, part)
     found = trace(bits.astype(np.uint8), placement.grid.crop(part), merge=True)
-    return found.shapes[0] if len(found.shapes) else None
+    return found.shapes[0].wkb if len(found.shapes) else None
 
 
 def _counts_layer(counts: Sequence[Count], placement: Placement) -> bytes:

@@ -108,6 +108,10 @@ class Database(ABC):
         """UUID of what `fetch` gave."""
 
     @abstractmethod
+    def uuid_bytes(self, value: Any) -> bytes:
+        """16 bytes of what `fetch` gave for a UUID."""
+
+    @abstractmethod
     def uuid_parameter(self, value: UUID) -> Any:
         """What `fetch` takes for a UUID."""
 

@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
+
+import numpy as np
+import shapely
 
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.model.annotation import Annotation
@@ -14,28 +18,29 @@ from bigimage.model.lease import Lease
 from bigimage.model.person import Person, PersonRole, Token
 from bigimage.model.region import Plot, Region, RegionState
 from bigimage.model.where import Where
+from bigimage.store.rows import uuid_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Moment = int | datetime
 """A revision's number, or a time: the state that was visible then."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Columns:
-    """Annotations of a window as columns, for tiles and tables: no objects are made but the geometries."""
+    """Annotations of a window as columns, for tiles and tables: no objects are made until they are asked for."""
 
-    ids: list[UUID]
+    keys: "NDArray[np.uint8]"
+    """(n, 16) bytes of their ids."""
     versions: "NDArray[np.int32]"
     labels: "NDArray[np.int32]"
     """Places in `names`."""
     names: tuple[str, ...]
     shapes: "NDArray[np.int16]"
     """Codes of the kinds of shapes; see `bigimage.store.rows.SHAPE_NAMES`."""
-    geometries: "NDArray[np.object_]"
-    """Plain outlines as shapely geometries, of contours their rings as lines; None for tags."""
+    outlines: list[bytes | None]
+    """Plain outlines as WKB, of contours their rings as lines; None for tags."""
     scores: "NDArray[np.float64]"
     """NaN where there is none."""
     rest: list[str | None]
@@ -45,6 +50,19 @@ class Columns:
     """Places in the image's log of their first versions: the order in which they were first stored, never changed."""
     times: "NDArray[np.int64]"
     """Points in time they hold for; -1 for all."""
+
+    @cached_property
+    def ids(self) -> list[UUID]:
+        """Ids as UUIDs."""
+        data = self.keys.tobytes()
+        return [uuid_of(data[k : k + 16]) for k in range(0, len(data), 16)]
+
+    @cached_property
+    def geometries(self) -> "NDArray[np.object_]":
+        """Plain outlines as shapely geometries; None for tags."""
+        wkb = np.empty(len(self.outlines), dtype=object)
+        wkb[:] = self.outlines
+        return shapely.from_wkb(wkb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,10 @@ class PostgresDatabase(Database):
         """UUID as it comes."""
         return value
 
+    def uuid_bytes(self, value: Any) -> bytes:
+        """16 bytes of a UUID."""
+        return value.bytes
+
     def uuid_parameter(self, value: UUID) -> UUID:
         """UUID as it is."""
         return value

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
-import shapely
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
@@ -225,15 +224,13 @@ class SqlStore:
         columns = zip(*values, strict=True) if values else ((),) * 9
         ids, versions, labels, shapes, geometries, scores, rest, rows, times = columns
         names, places = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
-        wkb = np.empty(len(values), dtype=object)
-        wkb[:] = geometries
         return Columns(
-            ids=[self.database.uuid(v) for v in ids],
+            keys=np.frombuffer(b"".join(map(self.database.uuid_bytes, ids)), np.uint8).reshape(-1, 16),
             versions=np.array(versions, dtype=np.int32),
             labels=places.astype(np.int32),
             names=tuple(self.lookup.texts[k] for k in names.tolist()),
             shapes=np.array(shapes, dtype=np.int16),
-            geometries=shapely.from_wkb(wkb),
+            outlines=list(geometries),
             scores=np.array([np.nan if s is None else s for s in scores], dtype=np.float64),
             rest=list(rest),
             places=np.array(rows, dtype=np.int64) & (1 << ENTRY_BITS) - 1,

@@ -117,6 +117,10 @@ class SqliteDatabase(Database):
         """UUID of 16 bytes."""
         return uuid_of(value)
 
+    def uuid_bytes(self, value: Any) -> bytes:
+        """16 bytes as they come."""
+        return value
+
     def uuid_parameter(self, value: UUID) -> bytes:
         """16 bytes of a UUID."""
         return value.bytes
