@@ -60,7 +60,13 @@ def crs_of(frame: Frame, crs: str | None) -> GeoFrame | None:
 # ---- writing
 
 
-def feature_texts(annotations: Sequence[Annotation], crs: GeoFrame | None) -> list[str]:
+def feature_texts(
+    annotations: Sequence[Annotation],
+    crs: GeoFrame | None,
+    *,
+    plain: Callable[[Annotation], Mapping[str, Any]] | None = None,
+    y_first: bool = False,
+) -> list[str]:
     """GeoJSON text of each annotation as a feature.
 
     Parameters
@@ -69,6 +75,10 @@ def feature_texts(annotations: Sequence[Annotation], crs: GeoFrame | None) -> li
         Of one image.
     crs
         CRS of the geometries; None for the image's own coordinates, which `shape` members are in always.
+    plain
+        Makes the properties of plain features, without `shape` and `t`, for readers that know geometries only.
+    y_first
+        Write y before x, where a reader takes the order of axes that a CRS's authority declares.
 
     Raises
     ------
@@ -82,8 +92,15 @@ def feature_texts(annotations: Sequence[Annotation], crs: GeoFrame | None) -> li
         if not isinstance(frame, GeoFrame):
             raise InputError("the image has no coordinate reference system")
         outlines = to_crs(outlines.tolist(), frame, crs)
-    texts = shapely.to_geojson(outlines)
-    return [_text(a, geometry) for a, geometry in zip(annotations, cast("list[str | None]", texts), strict=True)]
+    if y_first:
+        outlines = shapely.transform(outlines, lambda points: points[:, ::-1])
+    pairs = zip(annotations, cast("list[str | None]", shapely.to_geojson(outlines)), strict=True)
+    if plain is None:
+        return [_text(a, geometry) for a, geometry in pairs]
+    return [
+        f'{{"type":"Feature","id":"{a.id}","geometry":{geometry or "null"},"properties":{_json(plain(a))}}}'
+        for a, geometry in pairs
+    ]
 
 
 def _text(annotation: Annotation, geometry: str | None) -> str:
