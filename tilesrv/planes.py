@@ -1,8 +1,10 @@
 """Planes of volumes: whole, as tiles, and cut in any direction; and the windows to look at them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -129,7 +131,11 @@ def draw(context: Context, served: Served, patch: Patch, query: PlaneQuery, fmt:
     stored = shot.sheet.view.stored(shot.index) if shot is not None and shot.sheet.view.is_stack else None
     units = shot.units if shot is not None else varies(info)
     look = plane_look(info, query, fmt, context.settings.max_tile_bands, stored=stored, units=units)
-    return render(flat(patch), look.style, fmt)
+    shown = flat(patch)
+    if fmt == RAW and query.physical and shown.valid is not None:
+        # 0 would be a value like any other, such as that of water
+        shown = replace(shown, array=np.where(shown.valid, shown.array, np.nan).astype(shown.array.dtype))
+    return render(shown, look.style, fmt)
 
 
 def look_headers(
