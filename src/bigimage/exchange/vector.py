@@ -111,8 +111,9 @@ def export_annotations(
 
     Raises
     ------
-    InputError, Unsupported, FrameMismatch
-        For an unknown format or option, an image that the format cannot be about, a loss when strict.
+    InputError, NotFound, Unsupported, FrameMismatch
+        For a revision that never was, an unknown format or option, an image that the format cannot be about, a loss
+        when strict.
     Conflict, BackendError, Cancelled
         A folder is in the way; a disk or the database fails; it was stopped.
     """
@@ -139,6 +140,10 @@ def _one_state(
     store: AnnotationStore, image: str, box: WorldBox | None, where: Where | None, at: Moment | None
 ) -> tuple[int, Iterator[Annotation]]:
     """Number of a revision, and the annotations exactly as they were at it."""
+    if isinstance(at, int):
+        latest = store.revision(image)
+        if at > (latest.number if latest else 0):
+            raise NotFound(f"image {image!r} has no revision {at}")
     for _ in range(_SNAPSHOT_TRIES):
         before = store.revision(image, at=at)
         if at is not None or before is None:
