@@ -32,8 +32,8 @@ from bigimage.formats.dicom.segments import read_segments
 from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of
 from bigimage.formats.dicom.walk import Values, Walker
 from bigimage.formats.door import Context, MaskStream, Report, Segment
+from bigimage.formats.mask.labelled import check_place
 from bigimage.formats.mask.streams import values_of
-from bigimage.formats.mask.volumes import check_place
 from bigimage.geometry.box import IndexBox
 from bigimage.sources.dicom.silence import quiet
 

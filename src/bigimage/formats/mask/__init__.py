@@ -15,6 +15,8 @@ _PLACES = {
     "seg-nrrd": "bigimage.formats.mask.seg_nrrd",
     "nifti": "bigimage.formats.mask.nifti",
     "mha": "bigimage.formats.mask.mha",
+    "geotiff": "bigimage.formats.mask.geotiff",
+    "png": "bigimage.formats.mask.png",
 }
 
 

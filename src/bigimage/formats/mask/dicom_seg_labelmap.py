@@ -28,7 +28,7 @@ KEEPS = KeepsMask(
     uneven=True,
     frame_uid=True,
 )
-OPTIONS = source.OPTIONS | {"compression": "jpegls (default), rle or none"}
+OPTIONS = source.OPTIONS | {"compression": "rle (default), which all readers know; jpegls, which is smaller; or none"}
 
 
 def sniff(path: Path) -> bool:
@@ -47,7 +47,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
     dtype = np.dtype(np.uint8 if max((s.value for s in flat.mask.segments), default=0) < 256 else np.uint16)
 
     def frames(spool: IO[bytes]) -> tuple[list[Frame], PixelWriter]:
-        writer = PixelWriter(spool, options.get("compression", "jpegls"))
+        writer = PixelWriter(spool, options.get("compression", "rle"))
         made: list[Frame] = []
         found: set[tuple[int, int]] = set()
         for first, slab in slabs(flat.mask):

@@ -14,8 +14,8 @@ import numpy as np
 from bigimage.errors import DataError
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
 from bigimage.formats.mask import slicer
+from bigimage.formats.mask.labelled import HIGHEST, open_labels
 from bigimage.formats.mask.streams import check_mask, flatten, require_known, segment_for, slabs
-from bigimage.formats.mask.volumes import HIGHEST, open_labels
 from bigimage.geometry.dicom import to_centred
 
 NAME = "mha"
@@ -105,7 +105,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> M
     """Labels of a file on its own grid; names come from its header, else from the schema."""
     check_options(NAME, OPTIONS, options)
     fields = _fields(path)
-    labels = open_labels(path, context=context, report=report, what=path.name)
+    labels = open_labels(path, context=context, report=report)
     named = {s.value: s for s in slicer.parse(fields, layers=1, context=context, report=report)}
     found = sorted(set(named) | labels.values[0])
     segments = tuple(named.get(value) or segment_for(context, value=value) for value in found)

@@ -19,6 +19,7 @@ from nibabel.nifti2 import Nifti2Header
 
 from bigimage.errors import DataError
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, Segment, check_options
+from bigimage.formats.mask.labelled import HIGHEST, open_labels
 from bigimage.formats.mask.streams import (
     check_mask,
     color_of,
@@ -30,7 +31,6 @@ from bigimage.formats.mask.streams import (
     slabs,
     values_of,
 )
-from bigimage.formats.mask.volumes import HIGHEST, open_labels
 from bigimage.geometry.dicom import to_centred
 from bigimage.geometry.grid import Grid
 from bigimage.sources.volume_nifti import is_nifti
@@ -147,7 +147,7 @@ def _table(mask: MaskStream) -> str:
 def read(path: Path, *, context: Context, report: Report, options: Options) -> MaskStream:
     """Labels of a file on its own grid; names and colours come from its label table, else from the schema."""
     check_options(NAME, OPTIONS, options)
-    labels = open_labels(path, context=context, report=report, what=path.name)
+    labels = open_labels(path, context=context, report=report)
     names = _names(path, report)
     segments: list[Segment] = []
     for value in sorted(labels.values[0]):

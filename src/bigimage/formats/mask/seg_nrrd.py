@@ -14,8 +14,8 @@ import numpy as np
 from bigimage.errors import DataError
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
 from bigimage.formats.mask import slicer
+from bigimage.formats.mask.labelled import HIGHEST, open_labels
 from bigimage.formats.mask.streams import check_mask, require_known, segment_for, slabs
-from bigimage.formats.mask.volumes import HIGHEST, open_labels
 from bigimage.geometry.dicom import to_centred
 from bigimage.geometry.grid import Grid
 
@@ -135,7 +135,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> M
     """Segments of a file on its own grid. A plain NRRD label volume gets its names from the schema."""
     check_options(NAME, OPTIONS, options)
     fields = header_pairs(path)
-    labels = open_labels(path, context=context, report=report, what=path.name)
+    labels = open_labels(path, context=context, report=report)
     segments = slicer.parse(fields, layers=labels.layers, context=context, report=report)
     if not any(map(slicer.KEY.fullmatch, fields)):
         segments = tuple(

@@ -1,11 +1,12 @@
-"""Label volumes of other tools, read through the door for images: NIfTI, NRRD and MetaImage.
+"""Label images of other tools, read through the door for images: NIfTI, NRRD, MetaImage and rasters.
 
-The voxels are looked at once before anything is handed out, so that a file that is no label volume is refused whole.
+The pixels are looked at once before anything is handed out, so that a file that is no label image is refused whole.
 """
 
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ from bigimage.errors import Unsupported
 from bigimage.formats.door import Context, MaskStream, Report, Segment
 from bigimage.formats.mask.streams import SLAB_BYTES, patient_frame, values_of
 from bigimage.geometry.box import IndexBox
-from bigimage.geometry.frame import Frame
+from bigimage.geometry.frame import GeoFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import slug
-from bigimage.sources import volume
+from bigimage.model.patch import Patch
+from bigimage.sources import raster, volume
 from bigimage.sources.door import OpenOptions, Source
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ HIGHEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class LabelVolume:
-    """A label volume whose voxels have been looked at."""
+class Labelled:
+    """A label image whose pixels have been looked at."""
 
     source: Source
     grid: Grid
@@ -45,41 +47,78 @@ class LabelVolume:
         source, dtype = self.source, self.dtype
 
         def read(layer: int, box: IndexBox) -> "NDArray[Any]":
-            return source.read(box, bands=[layer]).array[0].astype(dtype, copy=False)
+            patch = source.read(box, bands=[layer])
+            return _background(patch, patch.array[0]).astype(dtype, copy=False)
 
         stream = MaskStream(grid=self.grid, segments=segments, dtype=dtype.name, read=read, layers=self.layers)
         weakref.finalize(stream, source.close)
         return stream
 
 
-def open_labels(path: Path, *, context: Context, report: Report, what: str) -> LabelVolume:
+def open_labels(path: Path, *, context: Context, report: Report) -> Labelled:
     """Open a label volume and look at all of it; what is wrong becomes problems of the report.
 
     Raises NotFound, DataError for a damaged file, Unsupported for one with several times.
     """
     (source,) = volume.open([path], image=slug(path.name), options=OpenOptions(role="labels"))
-    info = source.info
-    for verdict in info.verdicts:
-        if verdict.code != "SEGMENTATION":
-            report.note(f"{path.name}: {verdict.message}")
-    if "t" in info.axes:
-        source.close()
-        raise Unsupported(f"{path.name} holds {info.shape[info.axes.index('t')]} time points; import one at a time")
-    band = info.bands[0]
+    with ExitStack() as on_failure:
+        on_failure.callback(source.close)
+        _note_verdicts(source, path, report)
+        info = source.info
+        if "t" in info.axes:
+            times = info.shape[info.axes.index("t")]
+            raise Unsupported(f"{path.name} holds {times} time points; import one at a time")
+        frame = patient_frame(context, report, path.name)
+        labelled = looked_at(source, replace(info.grid, frame=frame), context=context, report=report)
+        on_failure.pop_all()
+    return labelled
+
+
+def open_raster(path: Path, *, context: Context, report: Report) -> Labelled:
+    """Open a label raster and look at all of it, as `open_labels` does.
+
+    One with a CRS keeps it; one without takes the image's pixels, whose number it must have.
+    """
+    (source,) = raster.open([path], image=slug(path.name), options=OpenOptions(role="labels"))
+    with ExitStack() as on_failure:
+        on_failure.callback(source.close)
+        grid = source.info.grid
+        if isinstance(grid.frame, GeoFrame) and isinstance(context.grid.frame, GeoFrame):
+            _note_verdicts(source, path, report)
+        else:
+            report.note(f"{path.name} is taken to lie on the pixels of image {context.image}")
+            if grid.shape != context.grid.shape[-2:]:
+                sizes = " × ".join(map(str, grid.shape)), " × ".join(map(str, context.grid.shape[-2:]))
+                message = f"it has {sizes[0]} rows and columns, and image {context.image} {sizes[1]}"
+                report.problem("grid", "", f"{message}; without a place it must have as many")
+            else:
+                grid = context.grid
+        labelled = looked_at(source, grid, context=context, report=report)
+        on_failure.pop_all()
+    return labelled
+
+
+def looked_at(source: Source, grid: Grid, *, context: Context, report: Report) -> Labelled:
+    """Labels of a source on a grid, after a look at all of them."""
+    band = source.info.bands[0]
     if (band.scale, band.offset) != (1.0, 0.0):
-        report.problem(
-            "value", "scaling", f"labels are not scaled, and these are by {band.scale:g} and {band.offset:g}"
-        )
-    frame = patient_frame(context, report, what)
-    grid = _in_frame(info.grid, frame)
+        message = f"labels are not scaled, and these are by {band.scale:g} and {band.offset:g}"
+        report.problem("value", "scaling", message)
     check_place(grid, context, report)
     values = _survey(source, report)
     highest = max((max(v, default=0) for v in values), default=0)
-    return LabelVolume(source, grid, len(info.bands), np.dtype(np.min_scalar_type(highest)), values)
+    return Labelled(source, grid, len(source.info.bands), np.dtype(np.min_scalar_type(highest)), values)
 
 
-def _in_frame(grid: Grid, frame: Frame) -> Grid:
-    return Grid(grid.shape, grid.affine, frame, grid.slices)
+def _note_verdicts(source: Source, path: Path, report: Report) -> None:
+    for verdict in source.info.verdicts:
+        if verdict.code != "SEGMENTATION":
+            report.note(f"{path.name}: {verdict.message}")
+
+
+def _background(patch: Patch, pixels: "NDArray[Any]") -> "NDArray[Any]":
+    """Pixels with background where they are invalid."""
+    return pixels if patch.valid is None else np.where(patch.valid, pixels, pixels.dtype.type(0))
 
 
 def check_place(grid: Grid, context: Context, report: Report) -> None:
@@ -97,8 +136,9 @@ def _survey(source: Source, report: Report) -> tuple[frozenset[int], ...]:
     """Values of each layer; fractions, negative and too many numbers are problems."""
     found: list[set[int]] = [set() for _ in source.info.bands]
     wrong: dict[str, None] = {}
-    for part in _parts(source):
-        for layer, pixels in enumerate(part):
+    for patch in _parts(source):
+        for layer, stored in enumerate(patch.array):
+            pixels = _background(patch, stored)
             if sum(map(len, found)) > MOST_VALUES:
                 report.problem("value", "", f"more than {MOST_VALUES} different values: this is an image and no mask")
                 return tuple(map(frozenset, found))
@@ -118,11 +158,11 @@ def _survey(source: Source, report: Report) -> tuple[frozenset[int], ...]:
     return tuple(map(frozenset, found))
 
 
-def _parts(source: Source) -> "Iterator[NDArray[Any]]":
-    """All voxels in slabs (layer, z, y, x)."""
+def _parts(source: Source) -> Iterator[Patch]:
+    """All pixels in slabs over whole rows or slices."""
     grid = source.info.grid
     row = int(np.prod(grid.shape[1:])) * len(source.info.bands) * np.dtype(source.info.dtype).itemsize
     step = max(1, SLAB_BYTES // row)
     for first in range(0, grid.shape[0], step):
         stop = min(first + step, grid.shape[0])
-        yield source.read(IndexBox((first, 0, 0), (stop, *grid.shape[1:]))).array
+        yield source.read(IndexBox((first, *(0,) * (grid.ndim - 1)), (stop, *grid.shape[1:])))
