@@ -120,7 +120,7 @@ export class VolumeEditor implements Overlay {
   /** Follow the pointer with the line that is being drawn. */
   hover(event: PointerEvent, view: PlaneView): void {
     if (this.sketch?.view !== view) return;
-    this.sketch.pointer = [event.offsetX, event.offsetY];
+    this.sketch.pointer = view.at(event);
     this.options.redraw();
   }
 
@@ -134,7 +134,7 @@ export class VolumeEditor implements Overlay {
   }
 
   private take(event: PointerEvent, view: PlaneView): boolean {
-    const at: [number, number] = [event.offsetX, event.offsetY];
+    const at: [number, number] = view.at(event);
     const grip = this.gripAt(at, view, event.altKey);
     if (grip && event.altKey) return this.dropCorner(grip);
     if (grip) return this.pull(event, view, grip);
@@ -204,7 +204,7 @@ export class VolumeEditor implements Overlay {
   // ---- drawing
 
   private corner(event: PointerEvent, view: PlaneView): void {
-    const at: [number, number] = [event.offsetX, event.offsetY];
+    const at: [number, number] = view.at(event);
     if (!this.sketch || this.sketch.view !== view || this.sketch.index !== view.current) {
       this.sketch = { view, index: view.current, points: [], pointer: at };
     }
@@ -219,10 +219,10 @@ export class VolumeEditor implements Overlay {
   /** While the button is held, corners follow the pointer; a line drawn so ends when the button is let go. */
   private freely(start: PointerEvent, view: PlaneView, sketch: Sketch): void {
     const canvas = view.canvas;
-    let last: [number, number] = [start.offsetX, start.offsetY];
+    let last: [number, number] = view.at(start);
     let count = 0;
     const move = (event: PointerEvent): void => {
-      const at: [number, number] = [event.offsetX, event.offsetY];
+      const at: [number, number] = view.at(event);
       if (distance(at, last) < STEP) return;
       sketch.points.push(view.worldAt(event));
       [last, count] = [at, count + 1];

@@ -39,10 +39,16 @@ function normalOf(points: readonly Point3[]): Point3 {
 
 /** Rings of a feature without their repeated last corner, in the order of its coordinates. */
 export function ringsOf(feature: Feature): Position[][] {
-  if (feature.shape?.type === "contours") return feature.shape["rings"] as Position[][];
+  if (feature.shape?.type === "contours") return (feature.shape["rings"] as Position[][]).map(opened);
   const geometry = feature.geometry;
   const rings = geometry?.type === "Polygon" ? geometry.coordinates : geometry?.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
-  return rings.map((ring) => ring.slice(0, -1));
+  return rings.map(opened);
+}
+
+/** A ring without a last corner that repeats its first. */
+function opened(ring: Position[]): Position[] {
+  const [first, last] = [ring[0], ring.at(-1)];
+  return first && last && ring.length > 3 && first.every((value, k) => value === last[k]) ? ring.slice(0, -1) : ring;
 }
 
 function shapesOf(feature: Feature): Ring[] {

@@ -52,6 +52,9 @@ export class PlaneView {
   private centre: [number, number] | null = null; // column, row at the middle of the window
   private pending = 0;
   private wheel = 0;
+  /** Size of the canvas on the page; fractions of a pixel count, or what is drawn lies beside the pointer. */
+  private wide = 1;
+  private high = 1;
 
   constructor(private readonly options: ViewOptions) {
     this.planes = options.planes;
@@ -141,7 +144,7 @@ export class PlaneView {
   /** Screen pixels per mm. */
   get zoom(): number {
     const { rows, columns, spacing } = this.planes;
-    const fit = Math.min(this.canvas.clientWidth / (columns * spacing[1]), this.canvas.clientHeight / (rows * spacing[0])) * 0.96;
+    const fit = Math.min(this.wide / (columns * spacing[1]), this.high / (rows * spacing[0])) * 0.96;
     return this.scale || fit || 1;
   }
 
@@ -150,8 +153,8 @@ export class PlaneView {
     const [c, r] = this.centre ?? [this.planes.columns / 2, this.planes.rows / 2];
     const { spacing } = this.planes;
     return [
-      this.canvas.clientWidth / 2 + (column - c) * spacing[1] * this.zoom,
-      this.canvas.clientHeight / 2 + (row - r) * spacing[0] * this.zoom,
+      this.wide / 2 + (column - c) * spacing[1] * this.zoom,
+      this.high / 2 + (row - r) * spacing[0] * this.zoom,
     ];
   }
 
@@ -160,25 +163,31 @@ export class PlaneView {
     const [c, r] = this.centre ?? [this.planes.columns / 2, this.planes.rows / 2];
     const { spacing } = this.planes;
     return [
-      c + (x - this.canvas.clientWidth / 2) / (spacing[1] * this.zoom),
-      r + (y - this.canvas.clientHeight / 2) / (spacing[0] * this.zoom),
+      c + (x - this.wide / 2) / (spacing[1] * this.zoom),
+      r + (y - this.high / 2) / (spacing[0] * this.zoom),
     ];
+  }
+
+  /** Place of a pointer on the canvas. */
+  at(event: MouseEvent): [number, number] {
+    const box = this.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
   }
 
   /** Place in the patient under a pointer. */
   worldAt(event: MouseEvent): Point3 {
-    const [column, row] = this.toPicture(event.offsetX, event.offsetY);
+    const [column, row] = this.toPicture(...this.at(event));
     return this.planes.toWorld({ index: this.index, row, column });
   }
 
   /** Zoom about a place on the canvas. */
-  zoomBy(factor: number, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2): void {
+  zoomBy(factor: number, x = this.wide / 2, y = this.high / 2): void {
     const at = this.toPicture(x, y);
     this.scale = Math.min(200, Math.max(0.05, this.zoom * factor));
     const { spacing } = this.planes;
     this.centre = [
-      at[0] - (x - this.canvas.clientWidth / 2) / (spacing[1] * this.scale),
-      at[1] - (y - this.canvas.clientHeight / 2) / (spacing[0] * this.scale),
+      at[0] - (x - this.wide / 2) / (spacing[1] * this.scale),
+      at[1] - (y - this.high / 2) / (spacing[0] * this.scale),
     ];
     this.redraw();
   }
@@ -213,7 +222,7 @@ export class PlaneView {
 
   private aiming(start: PointerEvent): (event: PointerEvent) => void {
     const aim = (event: PointerEvent): void => {
-      const [column, row] = this.toPicture(event.offsetX, event.offsetY);
+      const [column, row] = this.toPicture(...this.at(event));
       const { columns, rows } = this.planes;
       const inside = { index: this.index, column: Math.min(columns, Math.max(0, column)), row: Math.min(rows, Math.max(0, row)) };
       this.options.shared.set({ cross: this.planes.toWorld(inside) });
@@ -245,7 +254,7 @@ export class PlaneView {
 
   private hover(event: PointerEvent): void {
     for (const overlay of this.overlays) overlay.hover?.(event, this);
-    const [column, row] = this.toPicture(event.offsetX, event.offsetY);
+    const [column, row] = this.toPicture(...this.at(event));
     const slice = this.shownIndex === this.index ? this.slice : null;
     const value = slice ? valueAt(slice, (row / this.planes.rows) * slice.rows, (column / this.planes.columns) * slice.columns, this.options.slope) : null;
     this.options.hover({ world: this.planes.toWorld({ index: this.index, row, column }), value });
@@ -253,7 +262,7 @@ export class PlaneView {
 
   private roll(event: WheelEvent): void {
     event.preventDefault();
-    if (event.ctrlKey || event.metaKey) return this.zoomBy(2 ** (-event.deltaY / 300), event.offsetX, event.offsetY);
+    if (event.ctrlKey || event.metaKey) return this.zoomBy(2 ** (-event.deltaY / 300), ...this.at(event));
     // trackpads send many small steps, mice few large ones
     this.wheel += event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * 33 : event.deltaY;
     const steps = Math.trunc(this.wheel / 50);
@@ -266,9 +275,10 @@ export class PlaneView {
   // ---- drawing
 
   private size(): void {
-    const ratio = devicePixelRatio;
-    this.canvas.width = Math.round(this.element.clientWidth * ratio);
-    this.canvas.height = Math.round((this.element.clientHeight - this.slider.offsetHeight) * ratio);
+    const box = this.canvas.getBoundingClientRect();
+    [this.wide, this.high] = [box.width || 1, box.height || 1];
+    this.canvas.width = Math.round(this.wide * devicePixelRatio);
+    this.canvas.height = Math.round(this.high * devicePixelRatio);
     this.redraw();
   }
 
@@ -288,7 +298,7 @@ export class PlaneView {
     const ratio = devicePixelRatio;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = "#000";
-    context.fillRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
+    context.fillRect(0, 0, this.wide, this.high);
     this.drawSlice(context);
     for (const overlay of this.overlays) overlay.draw(context, this);
     if (this.options.shared.now.crosshair) this.drawCross(context);
@@ -316,7 +326,7 @@ export class PlaneView {
   private drawCross(context: CanvasRenderingContext2D): void {
     const here = this.planes.toPlane(this.options.shared.now.cross);
     const [x, y] = this.toScreen(here.column, here.row);
-    const [wide, high] = [this.canvas.clientWidth, this.canvas.clientHeight];
+    const [wide, high] = [this.wide, this.high];
     const across = this.options.others().map((other) => ({
       name: other.name,
       // another plane is seen as a vertical line where it stands across the columns
@@ -341,8 +351,8 @@ export class PlaneView {
   }
 
   private drawScale(context: CanvasRenderingContext2D): void {
-    const value = roundBelow(Math.max(60, this.canvas.clientWidth * 0.18) / this.zoom);
-    const [x, y, wide] = [12, this.canvas.clientHeight - 12, value * this.zoom];
+    const value = roundBelow(Math.max(60, this.wide * 0.18) / this.zoom);
+    const [x, y, wide] = [12, this.high - 12, value * this.zoom];
     context.strokeStyle = "#fff";
     context.lineWidth = 1.5;
     context.beginPath();

@@ -1,0 +1,411 @@
+"""Drawing in the web viewer: what is stored is what was drawn, whoever else draws and whatever the server does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bigimage as bi
+from bigimage.geometry.planes import PlaneView
+from bigimage.model.labels import Label, Schema
+from fixtures.make import scene
+from fixtures.phantom import ct_series
+from tests.browser.conftest import free_port, listen, server
+
+SIZE = {"width": 1280, "height": 800}
+EXACT = 0.01
+"""Pixels by which stored coordinates may differ from what was drawn."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Path:
+    """A workspace with a scene in UTM and a scan, and two labels."""
+    folder = tmp_path_factory.mktemp("annotating")
+    ws = bi.open_workspace(folder / "ws")
+    for name in ("field", "shared", "crowd"):
+        scene(folder / f"{name}.tif", size=(900, 1200), bands=3, seed=3)
+        ws.ingest(folder / f"{name}.tif")
+    labels = (Label(name="pond", value=1, color="#3cb44b"), Label(name="heart", value=2, color="#e6194b"))
+    ws.annotations.set_schema(Schema(labels=labels), author="test")
+    ct_series(folder / "ct", slices=40)
+    ws.ingest(folder / "ct", name="ct")
+    return folder / "ws"
+
+
+@pytest.fixture(scope="module")
+def address(made: Path) -> Iterator[str]:
+    """A server on that workspace."""
+    with server(made) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A blank page of usual size."""
+    context = browser.new_context(viewport=SIZE)
+    yield listen(context.new_page())
+    context.close()
+
+
+@dataclass
+class Scene:
+    """A scene on screen, at a place and a size that are known."""
+
+    page: Any
+    center: tuple[float, float]
+    resolution: float
+
+    @classmethod
+    def open(cls, page: Any, address: str, image: str, *, center: tuple[float, float], resolution: float) -> "Scene":
+        page.goto(f"{address}/#/images/{image}?at={center[0]},{center[1]},{resolution}")
+        page.wait_for_selector(".map canvas")
+        page.wait_for_selector(".saved:has-text('Saved')")
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(500)
+        return cls(page, center, resolution)
+
+    def label(self, name: str) -> None:
+        """Draw with a label, which is added where it is missing."""
+        if not self.page.locator(".label-name", has_text=name).count():
+            self.page.get_by_label("New label").fill(name)
+            self.page.keyboard.press("Enter")
+        self.page.locator(".label-name", has_text=name).click()
+        self.page.wait_for_selector(f".label-name[aria-pressed=true]:has-text('{name}')")
+
+    def pixel(self, x: float, y: float) -> tuple[float, float]:
+        """Column and row under a place of the map's own, counted from its middle in screen pixels."""
+        return self.center[0] + x * self.resolution, self.center[1] + y * self.resolution
+
+    def mouse(self, x: float, y: float) -> tuple[float, float]:
+        """Place of the page from one counted from the map's middle."""
+        box = self.page.locator(".map").bounding_box()
+        return box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y
+
+    def click(self, *places: tuple[float, float]) -> None:
+        for place in places:
+            x, y = self.mouse(*place)
+            self.page.mouse.move(x, y)
+            self.page.mouse.click(x, y)
+            self.page.wait_for_timeout(60)
+
+    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.mouse(*start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.mouse(*stop), steps=5)
+        self.page.mouse.up()
+
+    def tool(self, key: str) -> None:
+        self.page.evaluate("document.activeElement?.blur()")
+        self.page.keyboard.press(key)
+
+    def saved(self) -> None:
+        """Wait until everything was stored."""
+        self.page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
+
+
+def stored(page: Any, address: str, image: str) -> list[dict[str, Any]]:
+    """Annotations of an image in its own frame."""
+    return page.request.get(f"{address}/images/{image}/annotations?crs=native").json()["features"]
+
+
+def pixels(made: Path, image: str, world: Any) -> np.ndarray:
+    """Columns and rows of places in the image's frame."""
+    grid = bi.open_workspace(made).image(image).info.grid
+    return np.asarray(grid.to_index(np.asarray(world, dtype=float)))[..., ::-1]
+
+
+def clear(page: Any, address: str, image: str) -> None:
+    """Take every annotation away."""
+    for feature in stored(page, address, image):
+        page.request.delete(f"{address}/annotations/{feature['id']}", headers={"If-Match": "*"})
+
+
+def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
+    view = Scene.open(page, address, "field", center=(603.25, 447.5), resolution=0.53)
+    view.label("pond")
+    view.tool("o")
+    view.click((-300, -200))
+    view.tool("l")
+    view.click((-350, 150), (-250, 210), (-200, 120))
+    page.keyboard.press("Enter")
+    view.tool("p")
+    view.click((-50, -100), (80, -60), (60, 70), (-70, 40))
+    page.keyboard.press("Enter")
+    view.tool("b")
+    view.click((150, -200), (260, -110))
+    view.tool("e")
+    view.click((150, 50), (270, 110))
+    view.tool("r")
+    view.click((-300, -50), (-200, -90), (-190, -40))
+    view.saved()
+    found = {feature.get("shape", feature["geometry"])["type"]: feature for feature in stored(page, address, "field")}
+    assert sorted(found) == ["LineString", "Point", "Polygon", "box", "ellipse", "rotated-box"]
+    assert {feature["properties"]["label"] for feature in found.values()} == {"pond"}
+
+    def close(world: Any, *places: tuple[float, float]) -> None:
+        expected = [view.pixel(*place) for place in places]
+        assert np.abs(pixels(made, "field", world) - expected).max() < EXACT
+
+    close([found["Point"]["geometry"]["coordinates"]], (-300, -200))
+    close(found["LineString"]["geometry"]["coordinates"], (-350, 150), (-250, 210), (-200, 120))
+    ring = found["Polygon"]["geometry"]["coordinates"][0]
+    close(ring, (-50, -100), (80, -60), (60, 70), (-70, 40), (-50, -100))
+    box = found["box"]["shape"]
+    close([box["minimum"], box["maximum"]], (150, -110), (260, -200))
+    ellipse = found["ellipse"]["shape"]
+    (x, y), (a, b) = ellipse["center"], ellipse["radii"]
+    close([(x, y), (x - a, y), (x, y + b)], (210, 80), (150, 80), (210, 50))
+    rotated = found["rotated-box"]["shape"]
+    angle, (long, wide) = np.radians(rotated["rotation"]), rotated["size"]
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    # the first edge was drawn from left to right, and the box lies below it: across points up
+    first = np.array(rotated["center"]) - along * long / 2 + across * wide / 2
+    close([first, first + along * long], (-300, -50), (-200, -90))
+    assert not page.errors
+    page.reload()
+    page.wait_for_selector(".label:has-text('pond') >> text=6")
+    clear(page, address, "field")
+
+
+def test_a_corner_is_moved_undone_and_redone(page: Any, address: str, made: Path) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=0.5)
+    view.label("pond")
+    view.tool("p")
+    view.click((-100, -100), (100, -100), (100, 100), (-100, 100))
+    page.keyboard.press("Enter")
+    view.saved()
+    view.tool("v")
+    view.click((0, 0))
+    view.drag((100, 100), (160, 140))
+    view.saved()
+
+    def corners() -> set[tuple[float, float]]:
+        (feature,) = stored(page, address, "field")
+        index = pixels(made, "field", feature["geometry"]["coordinates"][0])
+        return {(round(x, 2), round(y, 2)) for x, y in index.tolist()}
+
+    assert corners() == {(550, 400), (650, 400), (680, 520), (550, 500)}
+    page.keyboard.press("Control+z")
+    view.saved()
+    assert corners() == {(550, 400), (650, 400), (650, 500), (550, 500)}
+    page.keyboard.press("Control+y")
+    view.saved()
+    assert corners() == {(550, 400), (650, 400), (680, 520), (550, 500)}
+    page.keyboard.press("Delete")
+    view.saved()
+    assert stored(page, address, "field") == []
+    page.keyboard.press("Control+z")
+    view.saved()
+    assert corners() == {(550, 400), (650, 400), (680, 520), (550, 500)}
+    (feature,) = stored(page, address, "field")
+    assert feature["properties"]["version"] == 6
+    clear(page, address, "field")
+
+
+def test_a_hole_is_cut(page: Any, address: str, made: Path) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=0.5)
+    view.label("pond")
+    view.tool("p")
+    view.click((-100, -100), (100, -100), (100, 100), (-100, 100))
+    page.keyboard.press("Enter")
+    view.tool("h")
+    view.click((-40, -40), (40, -40), (0, 40))
+    page.keyboard.press("Enter")
+    view.saved()
+    (feature,) = stored(page, address, "field")
+    outer, hole = feature["geometry"]["coordinates"]
+    assert len(outer) == 5
+    found = {(round(x, 2), round(y, 2)) for x, y in pixels(made, "field", hole).tolist()}
+    assert found == {(580, 430), (620, 430), (600, 470)}
+    clear(page, address, "field")
+
+
+def test_boxes_and_ellipses_follow_their_handles(page: Any, address: str, made: Path) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=0.5)
+    view.label("pond")
+    view.tool("b")
+    view.click((-100, -100), (100, 100))
+    view.tool("v")
+    view.click((0, 0))
+    view.drag((100, 100), (60, 40))
+    view.saved()
+    (feature,) = stored(page, address, "field")
+    ends = pixels(made, "field", [feature["shape"]["minimum"], feature["shape"]["maximum"]])
+    assert np.abs(ends - [(550, 470), (630, 400)]).max() < EXACT
+    # the handle above turns it: pointing to the right is a quarter turn
+    view.drag((-20, -126), (200, -30))
+    view.saved()
+    (feature,) = stored(page, address, "field")
+    assert feature["shape"]["type"] == "rotated-box"
+    assert feature["shape"]["rotation"] == pytest.approx(270, abs=0.5)
+    clear(page, address, "field")
+
+
+def voxel_places(
+    page: Any, made: Path, places: list[tuple[float, float]]
+) -> tuple[list[tuple[float, float]], np.ndarray]:
+    """Places on the axial canvas (fractions of its size) on the page, and in the patient."""
+    box = page.locator("[data-plane=axial] canvas").bounding_box()
+    grid = bi.open_workspace(made).image("ct").info.grid
+    view = PlaneView.of(grid, "axial")
+    index = int(page.locator("[data-plane=axial]").get_attribute("data-shown"))
+    plane = view.grid_of(index)
+    rows, columns = plane.shape[1:]
+    down, right = plane.spacing[1:]
+    zoom = min(box["width"] / (columns * right), box["height"] / (rows * down)) * 0.96
+    on_page, world = [], []
+    for fx, fy in places:
+        x, y = round(box["x"] + box["width"] * fx), round(box["y"] + box["height"] * fy)
+        column = columns / 2 + (x - box["x"] - box["width"] / 2) / (right * zoom)
+        row = rows / 2 + (y - box["y"] - box["height"] / 2) / (down * zoom)
+        on_page.append((x, y))
+        world.append(plane.to_world((0.5, row, column)))
+    return on_page, np.array(world)
+
+
+def test_a_contour_of_a_scan_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
+    page.goto(f"{address}/#/images/ct")
+    page.wait_for_selector("[data-plane=axial][data-shown]")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.locator(".label-name", has_text="heart").click()
+    page.wait_for_selector(".label-name[aria-pressed=true]:has-text('heart')")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("p")
+    places = [(0.4, 0.4), (0.6, 0.42), (0.62, 0.6), (0.38, 0.58)]
+    on_page, world = voxel_places(page, made, places)
+    for x, y in on_page:
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+    page.keyboard.press("Enter")
+    page.keyboard.press("k")
+    page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'")
+    (feature,) = stored(page, address, "ct")
+    rings = np.array(feature["shape"]["rings"])[:, : len(places)]
+    grid = bi.open_workspace(made).image("ct").info.grid
+    spacing = min(grid.spacing)
+    assert np.abs(rings[0] - world).max() < EXACT * spacing
+    # the copy lies one slice further, exactly above
+    first, second = (np.asarray(grid.to_index(ring)) for ring in rings)
+    assert np.abs(np.abs(second - first).max(axis=0) - [1, 0, 0]).max() < EXACT
+    assert not page.errors
+    clear(page, address, "ct")
+
+
+def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address: str, made: Path) -> None:
+    contexts = [browser.new_context(viewport=SIZE) for _ in range(2)]
+    first, second = (listen(context.new_page()) for context in contexts)
+    views = [Scene.open(page, address, "shared", center=(600, 450), resolution=0.5) for page in (first, second)]
+    views[0].label("pond")
+    views[0].tool("p")
+    views[0].click((-100, -100), (100, -100), (100, 100), (-100, 100))
+    first.keyboard.press("Enter")
+    views[0].saved()
+    # it appears at the other's, who loses the connection, goes on working, and comes back
+    second.wait_for_selector(".label:has-text('pond') >> text=1")
+    second.wait_for_timeout(300)
+    contexts[1].set_offline(True)
+    views[1].click((0, 0))
+    views[1].drag((100, -100), (160, -150))
+    second.wait_for_selector(".saved.away")
+    views[0].tool("v")
+    views[0].click((0, 0))
+    views[0].drag((-100, 100), (-150, 160))
+    views[0].saved()
+    contexts[1].set_offline(False)
+    second.wait_for_selector("dialog[aria-label=Conflict]", timeout=60_000)
+    assert second.locator("dialog .drawing").count() == 2
+    second.get_by_role("button", name="Keep both").click()
+    views[1].saved()
+    second.wait_for_timeout(500)
+    found = stored(first, address, "shared")
+    corners = [
+        {(round(x), round(y)) for x, y in pixels(made, "shared", f["geometry"]["coordinates"][0])} for f in found
+    ]
+    assert {(525, 530), (650, 400), (650, 500), (550, 400)} in corners
+    assert {(550, 500), (680, 375), (650, 500), (550, 400)} in corners
+    first.wait_for_selector(".label:has-text('pond') >> text=2")
+    clear(first, address, "shared")
+    for context in contexts:
+        context.close()
+
+
+def test_a_server_that_dies_loses_nothing(page: Any, made: Path) -> None:
+    port = free_port()
+    with server(made, port) as address:
+        view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
+        view.label("pond")
+        view.tool("b")
+        view.click((-200, -100), (-150, -50))
+        view.saved()
+    view.click((-100, -100), (-50, -50))
+    view.click((0, -100), (50, -50))
+    page.wait_for_selector(".saved.away")
+    assert "2 changes kept" in page.locator(".saved").inner_text()
+    with server(made, port) as address:
+        page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'", timeout=60_000)
+        assert len(stored(page, address, "shared")) == 3
+        clear(page, address, "shared")
+
+
+def test_unsent_changes_survive_the_page(browser: Any, made: Path) -> None:
+    port = free_port()
+    context = browser.new_context(viewport=SIZE)
+    page = listen(context.new_page())
+    with server(made, port) as address:
+        view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
+        view.label("pond")
+        context.set_offline(True)
+        view.tool("b")
+        view.click((-100, -100), (-50, -50))
+        page.wait_for_selector(".saved.away")
+        page.close()
+        context.set_offline(False)
+        page = listen(context.new_page())
+        Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
+        page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'")
+        assert len(stored(page, address, "shared")) == 1
+        clear(page, address, "shared")
+    context.close()
+
+
+def test_hostile_names_are_only_names(page: Any, address: str) -> None:
+    view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
+    name = '<img src=x onerror="window.broken=1">'
+    page.get_by_label("New label").fill(name)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".label-name[aria-pressed=true]:has-text('onerror')")
+    view.tool("b")
+    view.click((-100, -100), (-50, -50))
+    view.saved()
+    assert page.locator(".label-name span", has_text="onerror").inner_text() == name
+    assert page.evaluate("window.broken ?? null") is None
+    assert not page.errors
+    clear(page, address, "shared")
+
+
+def test_many_annotations_are_tiles_until_they_are_touched(page: Any, address: str, made: Path) -> None:
+    grid = bi.open_workspace(made).image("crowd").info.grid
+
+    def square(x: float, y: float) -> dict[str, Any]:
+        ring = [grid.to_world((y + dy, x + dx)).tolist() for dx, dy in ((0, 0), (12, 0), (12, 12), (0, 12), (0, 0))]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        return {"type": "Feature", "geometry": geometry, "properties": {"label": "pond", "attributes": {}}}
+
+    features = [square(20 * k, 20 * j) for k in range(60) for j in range(45)]
+    sent = page.request.post(f"{address}/images/crowd/annotations?crs=native", data=features)
+    assert sent.status == 201
+    view = Scene.open(page, address, "crowd", center=(606, 446), resolution=0.1)
+    page.wait_for_timeout(500)
+    view.click((0, 0))  # within the square at column 600, row 440
+    page.wait_for_selector(".facts:has-text('polygon')")
+    view.drag((60, 60), (70, 70))
+    view.saved()
+    changed = page.request.get(f"{address}/images/crowd/changes?since=1").json()["changes"]
+    assert [change["kind"] for change in changed] == ["edited"]
+    feature = page.request.get(f"{address}/annotations/{changed[0]['id']}?crs=native").json()
+    corners = {(round(x, 2), round(y, 2)) for x, y in pixels(made, "crowd", feature["geometry"]["coordinates"][0])}
+    assert corners == {(600, 440), (612, 440), (613, 453), (600, 452)}
+    assert not page.errors
