@@ -136,11 +136,8 @@ def test_overlaps_come_back_or_are_counted(name: str, tmp_path: Path) -> None:
     mask, context = subject(grid)
     layers = np.stack([everything(mask)[0], np.zeros(mask.grid.shape, "u1")])
     layers[1, ..., 5:12, 8:30] = 9
-    both = stream(
-        layers,
-        mask.grid,
-        [*SEGMENTS, replace(SEGMENTS[1], value=9, layer=1, label=replace(SEGMENTS[1].label, name="over", value=9))],
-    )
+    over = replace(SEGMENTS[1], value=9, layer=1, label=replace(SEGMENTS[1].label, name="over", value=9))
+    both = stream(layers, mask.grid, [*SEGMENTS, over])
     path, report = write(name, tmp_path / "a", both, context)
     found, _ = read(name, path, context)
     after = by_label(found)

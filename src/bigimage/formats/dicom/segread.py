@@ -107,6 +107,8 @@ def _stream(opened: Opened, *, expected: str, context: Context, report: Report) 
     if kind != expected:
         raise DataError(f"{path.name} is a segmentation of type {kind or 'unknown'}, not {expected}")
     segments = read_segments(data.get("SegmentSequence") or [], context=context, report=report)
+    if not segments:
+        raise DataError(f"{path.name} describes no segment")
     frame = frame_of(_text(data, "FrameOfReferenceUID"), info=context.info, report=report, what=path.name)
     check_reference(data, context=context, report=report, instances=_instances(opened))
     shared: Any = data.get("SharedFunctionalGroupsSequence") or [Dataset()]

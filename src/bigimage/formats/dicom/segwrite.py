@@ -123,6 +123,8 @@ def write_file(
     options: Options,
 ) -> None:
     """Write a segmentation; `frames` puts all pixels into a spool and says which frames they are."""
+    if not mask.segments:
+        raise InputError("a DICOM segmentation has at least one segment, and this mask has none")
     check_planes(mask.grid)
     source = source_of(context)
     header = _header(mask, kind, numbers, source, context=context, report=report, options=options)
