@@ -172,6 +172,11 @@ class MercatorPlacement:
         out = np.empty_like(metres)
         out[:, 0] = (metres[:, 0] + MERCATOR_EXTENT) * scale - self.x * EXTENT
         out[:, 1] = (MERCATOR_EXTENT - metres[:, 1]) * scale - self.y * EXTENT
+        if isinstance(frame, GeoFrame) and frame.is_geographic:
+            # longitudes themselves tell how often they go around
+            plain = (points[:, 0] / frame.turn + 0.5) * self.world - self.x * EXTENT
+            with np.errstate(invalid="ignore"):
+                out[:, 0] += self.world * np.round((plain - out[:, 0]) / self.world)
         return out
 
     def place(self, paths: Paths) -> Paths:
@@ -182,9 +187,26 @@ class MercatorPlacement:
             tile = self._project(paths.xy)
         there = np.isfinite(tile[:, 0]) & np.isfinite(tile[:, 1])
         kept = sound(paths._replace(xy=np.where(there[:, None], paths.xy, np.inf)))
-        tile = _continued(tile[there], kept, self.world)
+        tile = tile[there]
+        if not (isinstance(self.grid.frame, GeoFrame) and self.grid.frame.is_geographic):
+            kept, tile = self._halved(kept, tile)
+            tile = _continued(tile, kept, self.world)
         kept, tile = self._bend(kept, tile)
         return _repeated(kept._replace(xy=tile), self.world)
+
+    def _halved(self, paths: Paths, tile: Doubles) -> tuple[Paths, Doubles]:
+        """Paths with more vertices on edges that go so far around the globe that they could be taken for jumps."""
+        for _ in range(3):
+            far = np.abs(np.diff(tile[:, 0])) > self.world / 4
+            far[paths.first[1:-1] - 1] = False
+            edge = np.flatnonzero(far)
+            if not len(edge):
+                break
+            world = (paths.xy[edge] + paths.xy[edge + 1]) / 2
+            exact = self._project(world)
+            there = np.isfinite(exact).all(axis=1)
+            paths, tile, _ = _inserted(paths, tile, edge[there] + 1, world[there], exact[there])
+        return paths, tile
 
     def _bend(self, paths: Paths, tile: Doubles) -> tuple[Paths, Doubles]:
         """Paths with more vertices on edges that the projection bends; only where they can be seen."""
@@ -204,13 +226,7 @@ class MercatorPlacement:
             with np.errstate(invalid="ignore"):
                 bent = np.abs(exact - straight).max(axis=1) > BENT
             bent &= np.isfinite(exact).all(axis=1)
-            fresh[:] = False
-            where = edge[bent] + 1
-            tile = np.insert(tile, where, exact[bent], axis=0)
-            xy = np.insert(paths.xy, where, world[bent], axis=0)
-            first = paths.first + np.searchsorted(where, paths.first, side="left")
-            paths = paths._replace(xy=xy, first=first)
-            added = where + np.arange(len(where))
+            paths, tile, added = _inserted(paths, tile, edge[bent] + 1, world[bent], exact[bent])
             fresh = np.zeros(len(tile), np.bool_)
             fresh[added] = fresh[added - 1] = True
         return paths, tile
@@ -228,6 +244,15 @@ class MercatorPlacement:
 
 Placement = NativePlacement | MercatorPlacement
 """One tile of one image."""
+
+
+def _inserted(
+    paths: Paths, tile: Doubles, where: NDArray[np.int64], world: Doubles, exact: Doubles
+) -> tuple[Paths, Doubles, NDArray[np.int64]]:
+    """Paths, and their vertices in a tile, with more vertices before those at `where`; and where the new ones are."""
+    first = paths.first + np.searchsorted(where, paths.first, side="left")
+    made = paths._replace(xy=np.insert(paths.xy, where, world, axis=0), first=first)
+    return made, np.insert(tile, where, exact, axis=0), where + np.arange(len(where))
 
 
 def _continued(tile: Doubles, paths: Paths, world: float) -> Doubles:
