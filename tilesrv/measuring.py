@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigimage.errors import DataError, FrameMismatch, InputError, OutOfBounds
-from bigimage.geometry.box import IndexBox
+from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.frame import WGS84, Frame, GeoFrame, describe, transform_points
+from bigimage.geometry.grid import Grid
 from bigimage.model.image import Band
 from bigimage.model.patch import Patch
 from bigimage.pyramid.pyramid import Pyramid
@@ -91,29 +92,65 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A box of a level."""
+    """A box of a level, and a ball within it where only its voxels are meant."""
 
     level: int
     box: IndexBox
+    ball: "Ball | None" = None
 
 
-def affordable(pyramid: Pyramid, box: IndexBox, *, bands: int, budget: int) -> Region:
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """All that lies within a distance of a place."""
+
+    centre: tuple[float, float, float]
+    """LPS millimetres."""
+    radius: float
+
+    def box(self, grid: Grid) -> IndexBox:
+        """Indexes of the voxels that may have their centre inside. Raises OutOfBounds where there is none."""
+        (x, y, z), r = self.centre, self.radius
+        box = grid.index_box(WorldBox((x - r, y - r, z - r), (x + r, y + r, z + r), grid.frame))
+        if not box.size:
+            raise OutOfBounds(f"a ball of {r:g} mm around {list(self.centre)} does not touch the image")
+        return box
+
+    def inside(self, grid: Grid) -> "NDArray[np.bool_]":
+        """Which voxels of a grid have their centre inside."""
+        matrix = np.asarray(grid.affine)
+        first = np.zeros((grid.shape[0], 3))
+        first[:] = 0.5
+        first[:, 0] += np.arange(grid.shape[0])
+        starts = grid.to_world(first) - self.centre
+        square = np.zeros(grid.shape)
+        for axis in range(3):
+            rows, columns = (matrix[axis, 1 + k] * np.arange(grid.shape[1 + k]) for k in (0, 1))
+            square += (starts[:, axis, None, None] + rows[:, None] + columns) ** 2
+        return square <= self.radius**2
+
+
+def affordable(pyramid: Pyramid, box: IndexBox, *, bands: int, budget: int, ball: Ball | None = None) -> Region:
     """The finest level whose part of a box of level 0 holds at most `budget` values. Raises TooLarge if none does."""
     base = pyramid.grids[0]
     for level, grid in enumerate(pyramid.grids):
         factors = [max(1, round(a / b)) for a, b in zip(base.shape, grid.shape, strict=True)]
         part = box.coarsen(factors).intersect(grid.box)
         if part.size * bands <= budget:
-            return Region(level, part)
+            return Region(level, part, ball)
     raise TooLarge(f"the box holds {box.size * bands} values, and more than {budget} even at the coarsest level")
 
 
 def statistics(pyramid: Pyramid, region: Region, ask: Ask) -> dict[str, Any]:
-    """Statistics of every band over a box, invalid and non-finite pixels left out.
+    """Statistics of every band over a box or a ball in it, invalid and non-finite pixels left out.
 
     Mean and standard deviation (of the population) are computed in float64; percentiles are interpolated linearly.
     """
     patch = pyramid.read_index(region.box, level=region.level, bands=ask.bands, t=ask.t, physical=ask.physical)
+    pixels = region.box.size
+    if region.ball is not None:
+        inside = region.ball.inside(patch.grid)
+        pixels = int(inside.sum())
+        patch = replace(patch, valid=inside if patch.valid is None else inside & patch.valid)
     bands = [
         band_statistics(_present(patch, position), pyramid.info.bands[number], number, ask)
         for position, number in enumerate(ask.bands)
@@ -125,7 +162,7 @@ def statistics(pyramid: Pyramid, region: Region, ask: Ask) -> dict[str, Any]:
         "exact": region.level == 0,
         "box": _outward(start, stop),
         "physical": ask.physical,
-        "pixels": region.box.size,
+        "pixels": pixels,
         "bands": bands,
     }
 

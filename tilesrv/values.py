@@ -119,6 +119,7 @@ class StatisticsQuery:
 
     box: tuple[float, ...] | None
     bbox: tuple[float, ...] | None
+    sphere: tuple[float, ...] | None
     crs: str | None
     level: int | None
     bands: tuple[BandChoice, ...] | None
@@ -135,6 +136,13 @@ STATISTICS_QUERY = Table(
             "bbox",
             "World box: west,south,east,north in the image's frame or in `crs` (6 numbers for a volume).",
             counts=(4, 6),
+            low=-FAR,
+            high=FAR,
+        ),
+        numbers(
+            "sphere",
+            "Of a volume: the voxels whose centre lies within a distance of a place, as x,y,z,radius in millimetres.",
+            counts=(4,),
             low=-FAR,
             high=FAR,
         ),
@@ -177,23 +185,37 @@ def _statistics(pyramid: Pyramid, query: StatisticsQuery, budget: int) -> dict[s
 
 def _region(pyramid: Pyramid, query: StatisticsQuery, *, bands: int, budget: int) -> measuring.Region:
     """Which box of which level to read. Raises InputError, OutOfBounds or TooLarge."""
-    if query.box is not None and query.bbox is not None:
-        raise InputError("box and bbox both say where; give one")
+    said = [name for name in ("box", "bbox", "sphere") if getattr(query, name) is not None]
+    if len(said) > 1:
+        raise InputError(f"{' and '.join(said)} all say where; give one")
     grid = grid_of(pyramid, query.level or 0)
-    if query.box is not None:
+    ball = None if query.sphere is None else _ball(query.sphere, grid)
+    if ball is not None:
+        box = ball.box(grid)
+    elif query.box is not None:
         box = index_box(query.box, grid)
     elif query.bbox is not None:
         box = _world_box(query.bbox, query.crs, grid)
     else:
         box = grid.box
     if query.level is None:
-        return measuring.affordable(pyramid, box, bands=bands, budget=budget)
+        return measuring.affordable(pyramid, box, bands=bands, budget=budget, ball=ball)
     if box.size * bands > budget:
         raise TooLarge(
             f"the box holds {box.size * bands} values at level {query.level}, more than the {budget} of one request; "
             "take a coarser level, or leave level out"
         )
-    return measuring.Region(query.level, box)
+    return measuring.Region(query.level, box, ball)
+
+
+def _ball(values: tuple[float, ...], grid: Grid) -> measuring.Ball:
+    """The ball that a query names. Raises InputError."""
+    x, y, z, radius = values
+    if grid.ndim != 3:
+        raise InputError("sphere is for volumes; rasters take box or bbox")
+    if radius <= 0:
+        raise InputError(f"a sphere has a radius above zero, not {radius:g}")
+    return measuring.Ball((x, y, z), radius)
 
 
 def _world_box(values: tuple[float, ...], crs: str | None, grid: Grid) -> IndexBox:

@@ -129,6 +129,7 @@ def test_a_box_of_a_given_level_is_in_its_own_indexes(client: httpx.Client) -> N
         "bbox=0,0,1,1",
         "bbox=1,2,3",
         "bbox=5,5,1,1",
+        "sphere=0,0,0,5",
         "box=0,0,1,1&bbox=0,0,1,1",
         "level=9",
         "percentiles=101",
