@@ -27,7 +27,7 @@ from tests.unit.model.examples import SCENE, annotation, uid
 IDS = 5
 PLACES = (0, 40, 700)
 MADE = datetime(2026, 1, 2, tzinfo=UTC)
-quick = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Step = tuple[str, int, int]
 """What is done, to which annotation, and where."""
