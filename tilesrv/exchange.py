@@ -13,13 +13,14 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bigimage.errors import InputError
+from bigimage.errors import DataError, InputError
 from bigimage.exchange.output import Exported
 from bigimage.exchange.vector import imported_dict, vector_format
 from bigimage.formats.vector import FORMATS
+from bigimage.model.problem import Invalid
 from tilesrv import uploads
 from tilesrv.context import Context, context_of
-from tilesrv.errors import ClientGone, TooLarge
+from tilesrv.errors import BadRequest, ClientGone, TooLarge
 from tilesrv.featurefields import AT
 from tilesrv.fields import IMAGE
 from tilesrv.files import send_file
@@ -179,7 +180,12 @@ async def import_(request: Request) -> Response:
         chosen: dict[str, Any] = {"options": query.options(), "strict": query.strict, "author": author}
 
         def work(stop: Callable[[], bool]) -> Mapping[str, Any]:
-            done = context.workspace.import_file(image, upload.file, format=query.format, stop=stop, **chosen)
+            try:
+                done = context.workspace.import_file(image, upload.file, format=query.format, stop=stop, **chosen)
+            except Invalid:
+                raise
+            except DataError as error:  # what is damaged is what was sent, not what is stored
+                raise BadRequest(error.problems or (str(error),)) from error
             return imported_dict(done)
 
         told = await _watched(request, context, work)
@@ -219,9 +225,7 @@ ROUTES = (
             summary="Annotations as a file",
             tag="exchange",
             tables=(IMAGE, EXPORT),
-            content=dict.fromkeys(
-                (*sorted(set(MEDIA.values())), "application/octet-stream", "application/zip"), _BINARY
-            ),
+            content={**{kind: {} for kind in sorted(set(MEDIA.values()))}, **dict.fromkeys(_OTHER, _BINARY)},
             also={206: "A part of the file.", 304: "The file has not changed."},
             problems=(*USUAL, 409, 416),
         ),

@@ -111,7 +111,9 @@ class Endpoint(APIRoute):
         self.accepted = frozenset({"GET", "HEAD"} if method == "GET" else {method})
         self.allow = ", ".join(sorted(self.accepted))
         self.handler = handler
-        self.role: PersonRole | None = operation.role
+        # a route that changes something is never open to those who may only look
+        looks = operation.role == "viewer" and method != "GET"
+        self.role: PersonRole | None = "annotator" if looks else operation.role
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match of a request: full, path only (another method), or none."""

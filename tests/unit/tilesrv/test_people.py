@@ -1,5 +1,6 @@
 """Who may do what: nobody was added, tokens, roles, other addresses, hosts, rates."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.drawn import box_feature, make_images
 from tests.unit.tilesrv.conftest import serving
 from tilesrv import __main__ as serve
 from tilesrv import people
-from tilesrv.app import create_app
+from tilesrv.app import ROUTES, create_app
 from tilesrv.errors import TooMany
 from tilesrv.people import People, is_loopback
 
@@ -90,6 +91,23 @@ def test_each_role_may_do_what_those_before_it_may(http: httpx.Client, space: Wo
                 assert status == 403  # the server reads no files by path
             elif role == least:
                 assert status < 300, (role, method, address, status)
+
+
+def test_no_route_but_the_public_ones_answers_a_stranger(http: httpx.Client, space: Workspace) -> None:
+    viewer = token(space, "ada", "viewer")
+    fill = {"id": "scene", "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e", "layer": "semantic", "plane": "axial"}
+    fill |= {"z": "0", "x": "0", "y": "0", "tms": "native", "fmt": "png", "index": "0", "key": "zarr.json"}
+    for route in ROUTES:
+        address = re.sub(r"\{(\w+)(:path)?\}", lambda found: fill.get(found[1], "x"), route.path)
+        method = next(iter(route.accepted - {"HEAD"}))
+        answer = http.request(method, address)
+        if route.role is None:
+            assert answer.status_code != 401, address
+            continue
+        assert answer.status_code == 401, (method, address)
+        if route.role != "viewer":
+            assert http.request(method, address, headers=viewer).status_code == 403, (method, address)
+        assert route.role != "viewer" or method == "GET"
 
 
 def test_nobody_finishes_the_work_of_another(http: httpx.Client, space: Workspace) -> None:
