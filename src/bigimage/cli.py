@@ -83,7 +83,7 @@ def ingest(
     settings: Settings, source: tuple[Path, ...], unsharded: bool, workers: int | None, as_json: bool, **options: Any
 ) -> None:
     """Turn SOURCE files into image pyramids and print their ids."""
-    workspace = _load("bigimage.workspace").open_workspace(settings=settings)
+    workspace = _load("bigimage.images").Images(settings)
     failed: PartlyDone | None = None
     with reporting(f"ingest {source[0].name}", quiet=as_json and not sys.stderr.isatty()) as progress:
         try:
@@ -155,7 +155,7 @@ def info(settings: Settings, image: str, as_json: bool) -> None:
 @click.pass_obj
 def remove(settings: Settings, image: str) -> None:
     """Delete the pixels and masks of IMAGE; the log of its annotations is kept, its id is never used again."""
-    _load("bigimage.workspace").open_workspace(settings=settings).remove(image)
+    _load("bigimage.images").Images(settings).remove(image)
 
 
 @cli.command()

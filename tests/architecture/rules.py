@@ -12,7 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
     ("sources", "pyramid", "store", "formats"),
     ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
-    ("exchange",),
+    ("exchange", "images"),
     ("workspace",),
     ("cli", "cli_annotations", "cli_exchange", "cli_masks", "cli_tools", "demo", "doctor", "__main__"),
 )
@@ -50,7 +50,7 @@ BY_NAME: dict[str, str] = {
 
 ARRAYS = (
     *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
-    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "workspace", "demo", "tilesrv"),
+    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "images", "workspace", "demo", "tilesrv"),
 )
 KERNELS = ("geometry", "resample", "pyramid", "rasterize", "quality", "tilesrv")
 SHAPES = ("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "tilesrv")
@@ -137,6 +137,7 @@ IMPURE_PLACES: dict[str, dict[str, str]] = {
     "random": {
         "pyramid.shard": "names of unfinished files",
         "workspace": "identities of what it creates",
+        "images": "the secret that replaced identities of patients are made from",
         "ingest": "names of unfinished stores",
         "tilesrv": "identities of jobs and requests",
     },

@@ -10,7 +10,7 @@ from bigimage import open_workspace
 from fixtures.make import scene
 
 ARRAYS = {"numpy", "zarr", "numcodecs", "numba", "dask", "distributed", "pyproj", "shapely"}
-FORMATS = {"rasterio", "pydicom", "nibabel", "PIL", "sqlalchemy", "sqlite3"}
+FORMATS = {"rasterio", "pydicom", "nibabel", "PIL", "sqlalchemy", "sqlite3", "psycopg"}
 SERVER = {"tilesrv", "fastapi", "starlette", "pydantic", "uvicorn", "asyncio"}
 HEAVY = ARRAYS | FORMATS | SERVER
 
@@ -69,3 +69,10 @@ def test_the_probe_sees_what_is_loaded() -> None:
         check=True,
     )
     assert run.stdout.splitlines()[-1] == "LOADED 0 click"
+
+
+def test_an_ingest_of_a_raster_loads_no_database_and_no_scans(workspace: Path, tmp_path: Path) -> None:
+    source = scene(tmp_path / "more.tif", size=(90, 70))
+    status, names = loaded(["--workspace", str(workspace), "ingest", str(source)])
+    assert status == 0
+    assert names.isdisjoint({"sqlalchemy", "psycopg", "pydicom", "nibabel", "dask", "PIL", *SERVER})
