@@ -1,5 +1,6 @@
 """Drawing in the web viewer: what is stored is what was drawn, whoever else draws and whatever the server does."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rasterio.features import rasterize
 
 import bigimage as bi
 from bigimage.geometry.planes import PlaneView
@@ -242,6 +244,83 @@ def test_boxes_and_ellipses_follow_their_handles(page: Any, address: str, made: 
     assert feature["shape"]["type"] == "rotated-box"
     assert feature["shape"]["rotation"] == pytest.approx(270, abs=0.5)
     clear(page, address, "field")
+
+
+def live_mask(page: Any, address: str, image: str) -> np.ndarray:
+    """Values (y, x) of the annotations painted on the fly at the finest level."""
+    tiles = page.request.get(f"{address}/images/{image}/tiles/native").json()
+    matrix = tiles["tileMatrixSet"]["tileMatrices"][-1]
+    rows, columns = tiles["levels"][-1]["shape"]
+    out = np.zeros((matrix["matrixHeight"] * 256, matrix["matrixWidth"] * 256), np.int64)
+    for y in range(matrix["matrixHeight"]):
+        for x in range(matrix["matrixWidth"]):
+            url = f"{address}/images/{image}/live-mask/tiles/native/{matrix['id']}/{x}/{y}.npy"
+            tile = np.load(io.BytesIO(page.request.get(url).body()))
+            out[y * 256 : (y + 1) * 256, x * 256 : (x + 1) * 256] = tile[0]
+    return out[:rows, :columns]
+
+
+def test_a_drawn_polygon_is_painted_pixel_by_pixel(page: Any, address: str) -> None:
+    view = Scene.open(page, address, "field", center=(600.3, 450.7), resolution=0.5)
+    view.label("heart")
+    corners = [(-120, -90), (100, -130), (140, 80), (20, 20), (-90, 120)]
+    view.tool("p")
+    view.click(*corners)
+    page.keyboard.press("Enter")
+    view.saved()
+    drawn = {"type": "Polygon", "coordinates": [[view.pixel(*corner) for corner in [*corners, corners[0]]]]}
+    expected = rasterize([(drawn, 2)], out_shape=(900, 1200), dtype="int64")
+    assert np.array_equal(live_mask(page, address, "field"), expected)
+    page.locator("summary", has_text="Masks").click()
+    page.get_by_role("button", name="As annotated now").click()
+    page.wait_for_load_state("networkidle")
+    clear(page, address, "field")
+
+
+def test_a_brush_paints_and_an_eraser_takes_away(page: Any, address: str) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=1)
+    view.label("heart")
+    view.tool("d")
+    view.drag((-100, 0), (100, 0))
+    view.drag((0, -80), (0, 80))
+    view.tool("x")
+    view.drag((50, -40), (50, 40))
+    view.saved()
+    y, x = np.mgrid[:900, :1200] + 0.5 - np.array([450, 600])[:, None, None]
+
+    def along(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+        share = np.clip(((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / ((x1 - x0) ** 2 + (y1 - y0) ** 2), 0, 1)
+        return np.hypot(x - x0 - share * (x1 - x0), y - y0 - share * (y1 - y0)) <= 12
+
+    expected = (along(-100, 0, 100, 0) | along(0, -80, 0, 80)) & ~along(50, -40, 50, 40)
+    found = live_mask(page, address, "field")
+    # the pointer's way has corners at whole screen pixels, so that a pixel on the rim may fall either way
+    assert (found.astype(bool) != expected).sum() <= 4
+    (feature,) = stored(page, address, "field")
+    assert feature["shape"]["type"] == "mask"
+    assert feature["properties"]["version"] == 3
+    page.keyboard.press("Control+z")
+    view.saved()
+    undone = live_mask(page, address, "field").astype(bool)
+    assert (undone != (along(-100, 0, 100, 0) | along(0, -80, 0, 80))).sum() <= 4
+    assert not page.errors
+    clear(page, address, "field")
+
+
+def test_a_mask_is_painted_as_a_job_and_shown(page: Any, address: str) -> None:
+    view = Scene.open(page, address, "shared", center=(600, 450), resolution=1)
+    view.label("pond")
+    view.tool("b")
+    view.click((-200, -100), (200, 100))
+    view.saved()
+    page.locator("summary", has_text="Masks").click()
+    page.get_by_role("button", name="Paint mask").click()
+    page.wait_for_selector(".label-name[aria-pressed=true]:has-text('semantic')", timeout=60_000)
+    page.wait_for_load_state("networkidle")
+    assert "pond" in page.locator(".legend").inner_text()
+    assert not page.errors
+    page.request.delete(f"{address}/images/shared/masks/semantic")
+    clear(page, address, "shared")
 
 
 def voxel_places(

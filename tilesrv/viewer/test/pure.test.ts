@@ -3,6 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ImageRecord } from "../src/api";
+import { maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
+import { bitsOf, colourOf, runsOf, same, type Feature } from "../src/annotate/model";
+import { between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
 import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
 import { lonLat, metres, placesFor, roundBelow, short } from "../src/format";
 import { Grid2 } from "../src/grid";
@@ -97,4 +100,53 @@ test("keys have one name however they are pressed", () => {
   assert.equal(keyName({ ...none, key: "R", shiftKey: true }), "Shift+r");
   assert.equal(keyName({ ...none, key: "?", shiftKey: true }), "?");
   assert.equal(keyName({ ...none, key: "ArrowUp", shiftKey: true }), "Shift+ArrowUp");
+});
+
+test("a brush paints the pixels whose centres it went over", () => {
+  const dot = strokeOf([[2.5, 2.5]], 1, 10, 10);
+  assert.deepEqual(dot?.box, [1, 1, 4, 4]);
+  assert.deepEqual([...(dot?.bits ?? [])], [0, 1, 0, 1, 1, 1, 0, 1, 0]);
+  const line = strokeOf([[0.5, 0.5], [4.5, 0.5]], 0.5, 10, 10);
+  assert.deepEqual(line?.bits.reduce((sum, bit) => sum + bit, 0), 5);
+  assert.equal(strokeOf([[-5, -5]], 1, 10, 10), null);
+});
+
+test("strokes add to a mask and take away from it", () => {
+  const [a, b] = [strokeOf([[2.5, 2.5]], 1, 10, 10), strokeOf([[4.5, 2.5]], 1, 10, 10)];
+  assert.ok(a && b);
+  const both = painted(maskOfStroke(a), b, "add");
+  assert.deepEqual(both?.box, [1, 1, 6, 4]);
+  assert.deepEqual([...bitsOf(both?.counts ?? [], 15)], [0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0]);
+  const less = both && painted(both, b, "subtract");
+  assert.deepEqual([...bitsOf(less?.counts ?? [], 15)], [0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0]);
+  assert.equal(painted(maskOfStroke(a), a, "subtract"), null);
+});
+
+test("run lengths begin with zeros", () => {
+  assert.deepEqual(runsOf(new Uint8Array([1, 1, 0])), [0, 2, 1]);
+  assert.deepEqual(runsOf(new Uint8Array([0, 0])), [2]);
+  assert.deepEqual([...bitsOf([1, 2, 1], 4)], [0, 1, 1, 0]);
+});
+
+test("framed shapes follow their handles", () => {
+  const box = between("box", [0, 0], [10, 4]);
+  assert.deepEqual(memberOf(box), { type: "box", minimum: [0, 0], maximum: [10, 4] });
+  assert.deepEqual(memberOf(withCorner(box, 2, [20, 8])), { type: "box", minimum: [0, 0], maximum: [20, 8] });
+  const turned = withAngle(box, [15, 2]);
+  assert.equal(turned.kind, "rotated-box");
+  assert.ok(Math.abs(turned.angle - 270) < 1e-9);
+  const slanted = onEdge([0, 0], [3, 3], [0, 4]);
+  assert.ok(Math.abs(slanted.angle - 45) < 1e-9 && Math.abs(slanted.size[1] - 2 * Math.SQRT2) < 1e-9);
+  const [first] = cornersOf(slanted);
+  assert.ok(Math.hypot(...(first ?? [1, 1])) < 1e-9);
+  for (const shape of [box, slanted, between("ellipse", [0, 0], [3, 9])]) assert.deepEqual(framedOf(memberOf(shape)), shape);
+});
+
+test("features are the same where what is written is", () => {
+  const feature: Feature = { type: "Feature", id: "a", geometry: { type: "Point", coordinates: [1, 2] }, properties: { label: "x", attributes: { b: 1, a: 2 } } };
+  const stored: Feature = { ...feature, properties: { label: "x", attributes: { a: 2, b: 1 }, version: 3, author: "y", score: null } };
+  assert.ok(same(feature, stored));
+  assert.ok(!same(feature, { ...stored, geometry: { type: "Point", coordinates: [1, 3] } }));
+  assert.ok(!same(feature, null));
+  assert.match(colourOf("a name"), /^#[0-9a-f]{6}$/);
 });

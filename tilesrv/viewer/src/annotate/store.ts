@@ -157,7 +157,10 @@ export class AnnotationStore {
   // ---- answers
 
   private stored({ entry, version, feature }: Outcome): void {
+    const before = this.versions.get(entry.id) ?? 0;
     this.versions.set(entry.id, version);
+    // strokes of others lie between ours
+    if (entry.kind === "paint" && version > before + 1 && !this.outbox.holds(entry.id)) this.refresh(entry.id).catch(complain);
     const shown = this.features.get(entry.id);
     // later changes of ours that still wait are newer than this answer
     if (feature && shown && !this.outbox.holds(entry.id)) this.features.set(entry.id, feature);

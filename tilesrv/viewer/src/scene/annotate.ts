@@ -1,11 +1,14 @@
 /** Annotating a scene: the editor on the map, the bench around it. */
 
 import { Bench, type ToolEntry } from "../annotate/bench";
+import { LayersPanel } from "../annotate/layers";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import type { Keys } from "../keys";
+import { section } from "../panel";
 import { complain } from "../toast";
 import { Editor, type Tool } from "./editor";
+import { MaskTiles } from "./layers";
 import type { Mode, SceneMap } from "./map";
 import { sizeOfFeature } from "./measure";
 import type { Mercator, Native } from "./tiles";
@@ -20,6 +23,9 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   { tool: "box", label: "Box", icon: "box", key: "b" },
   { tool: "rotated-box", label: "Rotated box", icon: "rotated", key: "r" },
   { tool: "ellipse", label: "Ellipse", icon: "ellipse", key: "e" },
+  null,
+  { tool: "brush", label: "Brush", icon: "brush", key: "d" },
+  { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
 ];
 
 /** All of it. */
@@ -27,6 +33,8 @@ export class SceneAnnotations {
   readonly bench: Bench<Tool>;
   private readonly store: AnnotationStore;
   private readonly editor: Editor;
+  private readonly layers: LayersPanel;
+  private readonly masks: MaskTiles;
 
   constructor(image: ImageRecord, scene: SceneMap, native: Native, mercator: Mercator | null, keys: Keys) {
     this.store = new AnnotationStore(image.id);
@@ -49,15 +57,23 @@ export class SceneAnnotations {
         scene.map.getTargetElement()?.classList.toggle("drawing", tool !== "select");
       },
     });
+    this.masks = new MaskTiles(image, scene, native, mercator);
+    this.layers = new LayersPanel({ image: image.id, labels: this.bench.labels, live: true, show: (shown) => this.masks.show(shown) });
+    this.bench.sections.push(section("Masks", this.layers.element, false));
+    this.store.watch(() => {
+      if (!this.store.waiting) this.masks.refresh();
+    });
     this.bench.showTool("select");
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => this.editor.cancel());
     keys.add("Draw", ["Enter"], "Finish the line or polygon", () => this.editor.finishDrawing());
+    keys.add("Draw", ["["], "Smaller brush", () => this.editor.brush.grow(0.8));
+    keys.add("Draw", ["]"], "Larger brush", () => this.editor.brush.grow(1.25));
     keys.add("Draw", ["Backspace"], "Take the last corner back", () => this.editor.takeBack());
   }
 
   async open(): Promise<void> {
     try {
-      await Promise.all([this.bench.labels.open(), this.store.open()]);
+      await Promise.all([this.bench.labels.open(), this.store.open(), this.layers.open()]);
     } catch (error) {
       complain(error, "The annotations cannot be shown");
     }
@@ -65,6 +81,7 @@ export class SceneAnnotations {
 
   setMode(mode: Mode): void {
     this.editor.setMode(mode);
+    this.masks.setMode();
   }
 
   close(): void {

@@ -12,11 +12,13 @@ import VectorLayer from "ol/layer/Vector";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import VectorSource from "ol/source/Vector";
 import type { Labels } from "../annotate/labels";
-import { kindOf, requiredAttributes, type Feature } from "../annotate/model";
+import { maskOfStroke, painted, type Stroke } from "../annotate/brush";
+import { kindOf, requiredAttributes, runsOf, type Feature } from "../annotate/model";
 import { framedOf, memberOf } from "../annotate/shapes";
 import type { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { complain, tell } from "../toast";
+import { Brush } from "./brush";
 import { mapFeature, mapGeometry, worldGeometry } from "./convert";
 import { drawing, type Drawn, type DrawTool } from "./draw";
 import { Handles } from "./handles";
@@ -26,7 +28,7 @@ import { corners, handleStyle, sketch, styleOf } from "./styles";
 import type { Mercator, Native } from "./tiles";
 import { VectorTiles } from "./vectors";
 
-export type Tool = "select" | DrawTool;
+export type Tool = "select" | "brush" | "eraser" | DrawTool;
 
 export interface EditorOptions {
   image: ImageRecord;
@@ -53,6 +55,7 @@ export class Editor {
   private readonly translate: Translate;
   private readonly handles: Handles;
   private readonly snap: Snap;
+  readonly brush: Brush;
   private draw: Draw | null = null;
   private busy = false;
 
@@ -65,8 +68,9 @@ export class Editor {
     this.translate = new Translate({ features: this.chosen, hitTolerance: 0 });
     this.modify = new Modify({ features: this.chosen, pixelTolerance: 9, style: handleStyle(true) });
     this.snap = new Snap({ source: this.source, pixelTolerance: 8 });
-    for (const layer of [this.tiles.layer, this.masks.layer, this.layer, this.handles.layer]) scene.map.addLayer(layer);
-    for (const one of [this.translate, this.modify, this.handles, this.snap]) scene.map.addInteraction(one);
+    this.brush = new Brush({ grid: native.grid, colour: () => labels.colour(labels.current), done: (stroke, op) => this.paint(stroke, op) });
+    for (const layer of [this.tiles.layer, this.masks.layer, this.layer, this.handles.layer, this.brush.layer]) scene.map.addLayer(layer);
+    for (const one of [this.translate, this.modify, this.handles, this.snap, this.brush]) scene.map.addInteraction(one);
     this.listen();
   }
 
@@ -265,7 +269,10 @@ export class Editor {
     this.draw = null;
     this.tool = this.canDraw ? tool : "select";
     if (tool !== "select" && !this.canDraw) tell("Drawing needs the image's own grid.");
-    if (this.tool !== "select") {
+    const paints = this.tool === "brush" || this.tool === "eraser";
+    this.brush.op = this.tool === "eraser" ? "subtract" : "add";
+    this.brush.setActive(paints);
+    if (this.tool !== "select" && this.tool !== "brush" && this.tool !== "eraser") {
       if (this.tool !== "hole") this.select([]);
       this.draw = drawing(this.tool, native.grid, sketch(this.labels.colour(this.labels.current)), (drawn) => this.finish(drawn));
       // beneath the snapping, which must see each pointer first
@@ -279,8 +286,8 @@ export class Editor {
 
   /** Stop what is being drawn; with nothing begun, go back to selecting. */
   cancel(): void {
-    if (!this.draw) return this.select([]);
-    if (this.draw.getOverlay().getSource()?.getFeatures().length) this.draw.abortDrawing();
+    if (!this.draw && this.tool === "select") return this.select([]);
+    if (this.draw?.getOverlay().getSource()?.getFeatures().length) this.draw.abortDrawing();
     this.setTool("select");
   }
 
@@ -318,6 +325,24 @@ export class Editor {
       return null;
     }
     return feature;
+  }
+
+  /** Paint on the selected mask of the current label, or begin one; erase from the selected mask. */
+  private paint(stroke: Stroke, op: "add" | "subtract"): void {
+    const { store } = this.options;
+    const feature = store.features.get(this.ids[0] ?? "");
+    const mask = maskOf(feature);
+    if (feature && mask && this.labels.isLocked(feature.properties.label)) return tell("What is locked was kept.");
+    if (feature && mask && (op === "subtract" || feature.properties.label === this.labels.current)) {
+      const shape = painted(mask, stroke, op);
+      if (!shape) return store.apply([{ id: feature.id, feature: null }]);
+      return store.paint({ ...feature, shape }, { op, box: stroke.box, rle: runsOf(stroke.bits) });
+    }
+    if (op === "subtract") return tell("Select a painted mask first, then erase from it.", "bad");
+    const made = this.make({ geometry: null, shape: maskOfStroke(stroke) });
+    if (!made) return;
+    store.apply([{ id: made.id, feature: made }]);
+    this.select([made.id]);
   }
 
   private cutHole({ ring }: Drawn): void {

@@ -1,14 +1,18 @@
 /** Annotating a volume: the editor on the planes, the bench around them. */
 
 import { Bench, type ToolEntry } from "../annotate/bench";
+import { LayersPanel } from "../annotate/layers";
 import type { Feature } from "../annotate/model";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { short } from "../format";
 import { length, subtract, type Point3 } from "../grid";
 import type { Keys } from "../keys";
+import { section } from "../panel";
 import { complain } from "../toast";
 import type { Planes } from "./geometry";
+import { MaskOverlay } from "./masks";
+import type { SharedState } from "./state";
 import { VolumeEditor, type VolumeTool } from "./editor";
 import { ringsOf, ringSize } from "./sections";
 import type { PlaneView } from "./view";
@@ -24,6 +28,7 @@ const TOOLS: readonly (ToolEntry<VolumeTool> | null)[] = [
 export interface VolumeAnnotationsOptions {
   image: ImageRecord;
   keys: Keys;
+  shared: SharedState;
   planes: () => readonly Planes[];
   views: () => readonly PlaneView[];
   active: () => PlaneView | undefined;
@@ -35,7 +40,9 @@ export interface VolumeAnnotationsOptions {
 export class VolumeAnnotations {
   readonly bench: Bench<VolumeTool>;
   readonly editor: VolumeEditor;
+  readonly masks: MaskOverlay;
   private readonly store: AnnotationStore;
+  private readonly layers: LayersPanel;
 
   constructor(options: VolumeAnnotationsOptions) {
     this.store = new AnnotationStore(options.image.id);
@@ -59,6 +66,9 @@ export class VolumeAnnotations {
       selected: (ids) => this.bench.selected.show(ids),
       tool: (tool) => this.bench.showTool(tool),
     });
+    this.masks = new MaskOverlay(options.image, options.shared, () => options.views().forEach((view) => view.redraw()));
+    this.layers = new LayersPanel({ image: options.image.id, labels: this.bench.labels, live: false, show: (shown) => this.masks.show(shown) });
+    this.bench.sections.push(section("Masks", this.layers.element, false));
     this.bench.showTool("select");
     this.bind(options);
   }
@@ -77,7 +87,7 @@ export class VolumeAnnotations {
 
   async open(): Promise<void> {
     try {
-      await Promise.all([this.bench.labels.open(), this.store.open()]);
+      await Promise.all([this.bench.labels.open(), this.store.open(), this.layers.open()]);
     } catch (error) {
       complain(error, "The annotations cannot be shown");
     }

@@ -90,11 +90,12 @@ export class VolumeEditor implements Overlay {
     }
     if (section.kind !== "line") {
       context.fillStyle = colour;
-      context.globalAlpha = selected ? 0.3 : 0.16;
+      context.globalAlpha = section.kind === "band" ? (selected ? 0.75 : 0.5) : selected ? 0.3 : 0.16;
       context.fill();
       context.globalAlpha = 1;
     }
-    outline(context, colour, selected);
+    // bands of neighbouring slices touch: outlines would hide them
+    if (section.kind !== "band") outline(context, colour, selected);
     if (selected && section.kind !== "band") for (const point of points) disc(context, point, 3.5, "#fff");
   }
 

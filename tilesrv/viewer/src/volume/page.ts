@@ -116,13 +116,14 @@ export class VolumePage implements Page {
     const made = new VolumeAnnotations({
       image: this.image,
       keys: this.keys,
+      shared,
       planes: () => PLANE_NAMES.map((name) => planes[name]),
       views: () => this.views,
       active: () => this.active,
       goTo: (world) => shared.set({ cross: world }),
     });
     this.annotations = made;
-    for (const view of this.views) view.overlays = [made.editor];
+    for (const view of this.views) view.overlays = [made.masks, made.editor];
     return made;
   }
 
