@@ -59,7 +59,12 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 
 # ---- what people run
 
+# Beside the samples a synthetic chest CT, unless there is one already or SCAN names a scan of your own.
+CHEST := demo-output/chest
 demo: .venv/run.stamp .venv/kernels.stamp viewer
+	@test -n "$$SCAN" || test -d "$${BIGIMAGE_WORKSPACE:-bigimage-workspace}/images/chest" || { \
+		$(BIN)/python -m fixtures.make ct $(CHEST) --slices 100 --size 256 --spacing 3 1.5 1.5 && \
+		$(BIN)/bigimage ingest $(CHEST) --name chest; }
 	@$(BIN)/bigimage demo $${SCENE:+--scene "$$SCENE"} $${SCAN:+--scan "$$SCAN"} $(if $(filter 0 no false,$(SERVE)),--no-serve)
 
 test: system .venv/test.stamp .venv/kernels.stamp viewer $(BROWSER:package.json=node_modules/.package-lock.json) lint types docs

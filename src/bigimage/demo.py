@@ -1,14 +1,24 @@
-"""The demo: a real scene becomes a pyramid, ready to be served."""
+"""The demo: a real scene and real scans become pyramids, ready to be served."""
 
-from collections.abc import Callable
+import gzip
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from bigimage.errors import Unsupported
 from bigimage.progress import reporting
 from bigimage.samples import get, locate
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
 
 SCENE = "blue-marble"
+SCANS = ("oblique-mr", "siemens-mosaic", "dicomdir")
+"""A brain oblique to the patient's axes, one whose slices are tiles of a sheet, and a disc with many series."""
+MANY = 4
+"""Images of one source beyond which they are told together."""
 
 
 def run(settings: Settings, *, scene: Path | None, scan: Path | None, say: Callable[[str], None]) -> list[str]:
@@ -17,16 +27,60 @@ def run(settings: Settings, *, scene: Path | None, scan: Path | None, say: Calla
     `scene` and `scan` replace the samples. Raises Unsupported when the packages that carry the samples are missing.
     """
     workspace = open_workspace(settings=settings)
-    made = [_scene(workspace, scene)]
+    sources = [[_scene(workspace, scene)]]
     if scan is not None:
-        made += _own(workspace, scan)
-    for image in made:
-        record = workspace.record(image)
+        sources.append(_own(workspace, scan))
+    else:
+        sources += [_scan(workspace, name) for name in SCANS if scene is None or _is_there(name)]
+    for images in sources:
+        _tell(workspace, images, say)
+    return [image for images in sources for image in images]
+
+
+def _tell(workspace: Workspace, images: Sequence[str], say: Callable[[str], None]) -> None:
+    """What became of one source: each image, or all together where there are many."""
+    records = [workspace.record(image) for image in images]
+    if len(records) > MANY:
+        codes = sorted({verdict["code"] for record in records for verdict in record["verdicts"]})
+        say(f"{images[0]} to {images[-1]}: {len(images)} images; verdicts {', '.join(codes)}")
+        return
+    for record in records:
         shape = "×".join(map(str, record["shape"]))
-        say(f"{image}: {shape} {record['dtype']}, {len(record['levels'])} levels, at {record['store']}")
+        say(f"{record['id']}: {shape} {record['dtype']}, {len(record['levels'])} levels, at {record['store']}")
         for verdict in record["verdicts"]:
             say(f"  {verdict['code']}: {verdict['message']}")
-    return made
+
+
+def _is_there(name: str) -> bool:
+    """Whether the package that carries a sample is installed; who brings a scene needs none."""
+    try:
+        locate(name, verify=False)
+    except Unsupported:
+        return False
+    return True
+
+
+def _scan(workspace: Workspace, name: str) -> list[str]:
+    """The images of a sample scan, made where they are missing."""
+    numbered = re.compile(rf"{re.escape(name)}(-\d+)?")
+    known = sorted((r["id"] for r in workspace.images() if numbered.fullmatch(r["id"])), key=lambda i: (len(i), i))
+    if known:
+        return known
+    with unpacked(locate(name)) as path, reporting(f"ingest {get(name).what}") as progress:
+        return [image.id for image in workspace.ingest(path, name=name, progress=progress)]
+
+
+@contextmanager
+def unpacked(path: Path) -> Generator[Path]:
+    """A sample as its reader wants it: a gzipped DICOM file is unpacked for as long as it is needed."""
+    if not path.name.endswith(".dcm.gz"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / path.stem
+        with gzip.open(path) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+        yield target
 
 
 def _scene(workspace: Workspace, scene: Path | None) -> str:

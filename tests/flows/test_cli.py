@@ -21,6 +21,7 @@ from bigimage import cli, samples
 from bigimage.errors import DataError, Unsupported
 from tests.pyramids import noise
 from tests.rasters import NORTH_UP, UTM, write
+from tests.unit.sources.dicom.series import ct, save
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,27 @@ def test_the_demo_shows_your_scene_and_ingests_it_once(run: Run, scene: Path) ->
     assert first.status == 0
     assert first.out.startswith("my-scene: 3×300×410 uint8, 2 levels, at ")
     assert run("demo", "--no-serve", "--scene", scene).out == first.out
-    assert len(run("list").out.splitlines()) == 2
+    assert [line.split()[0] for line in run("list").out.splitlines()].count("my-scene") == 1
+
+
+def test_the_demo_shows_your_scan_alone(run: Run, scene: Path, tmp_path: Path) -> None:
+    save(ct(3), tmp_path / "study")
+    told = run("demo", "--no-serve", "--scene", scene, "--scan", "study")
+    assert told.status == 0, told.err
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["my-scene", "study"]
+
+
+def test_the_demo_shows_scans_of_many_kinds(run: Run, scene: Path) -> None:
+    try:
+        samples.locate("oblique-mr")
+    except Unsupported as error:
+        pytest.skip(str(error))
+    told = run("demo", "--no-serve", "--scene", scene)
+    assert told.status == 0, told.err
+    assert "oblique-mr: 2×24×96×128 int16" in told.out
+    assert "siemens-mosaic: 48×128×128 uint16" in told.out
+    assert "dicomdir-1 to dicomdir-24: 24 images; verdicts DETECTOR_SPACING, GAP" in told.out
+    assert {verdict["code"] for verdict in run("info", "siemens-mosaic", "--json").json()["verdicts"]} == {"MOSAIC"}
 
 
 def test_the_demo_shows_the_whole_globe(run: Run) -> None:
