@@ -23,6 +23,7 @@ _PLACES = {
     "yolo-seg": "bigimage.formats.vector.yolo_seg",
     "yolo-obb": "bigimage.formats.vector.yolo_obb",
     "rtstruct": "bigimage.formats.vector.rtstruct",
+    "dicom-sr": "bigimage.formats.vector.sr",
 }
 
 
