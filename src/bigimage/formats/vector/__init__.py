@@ -18,6 +18,8 @@ _PLACES = {
     "coco": "bigimage.formats.vector.coco",
     "voc": "bigimage.formats.vector.voc",
     "cvat": "bigimage.formats.vector.cvat",
+    "labelstudio": "bigimage.formats.vector.labelstudio",
+    "datumaro": "bigimage.formats.vector.datumaro",
     "labelme": "bigimage.formats.vector.labelme",
     "yolo": "bigimage.formats.vector.yolo",
     "yolo-seg": "bigimage.formats.vector.yolo_seg",
