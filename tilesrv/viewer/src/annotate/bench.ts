@@ -79,6 +79,7 @@ export class Bench<T extends string> {
     keys.add("Edit", ["Ctrl+z"], "Undo", () => store.undo());
     keys.add("Edit", ["Ctrl+y", "Ctrl+Shift+z"], "Redo", () => store.redo());
     keys.add("Edit", ["Delete"], "Delete what is selected", remove);
-    for (let k = 1; k <= 9; k++) keys.add("Labels", [String(k)], `Draw with label ${k}`, () => this.labels.pickNumber(k));
+    const digits = Array.from({ length: 9 }, (_, k) => String(k + 1));
+    keys.add("Labels", digits, "Draw with the label of that number", (event) => this.labels.pickNumber(Number(event.key)));
   }
 }

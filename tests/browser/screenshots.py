@@ -1,0 +1,123 @@
+"""The viewer's pictures in the documents: `python -m tests.browser.screenshots docs/assets`."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+import bigimage as bi
+from bigimage.model.labels import Label, Schema
+from fixtures.make import scene
+from fixtures.phantom import ct_series
+from tests.browser.conftest import FLAGS, server
+
+SIZE = {"width": 1200, "height": 750}
+LABELS = (
+    Label(name="field", value=1, color="#f2b84b"),
+    Label(name="forest", value=2, color="#4fae5a"),
+    Label(name="heart", value=3, color="#e6607a"),
+)
+
+
+def prepare(folder: Path) -> None:
+    """A workspace with a scene and a scan."""
+    ws = bi.open_workspace(folder / "ws")
+    ws.annotations.set_schema(Schema(labels=LABELS), author="guide")
+    scene(folder / "fields.tif", size=(3000, 4000), bands=4, dtype="uint16", seed=11)
+    ws.ingest(folder / "fields.tif")
+    ct_series(folder / "ct", slices=80)
+    ws.ingest(folder / "ct", name="chest")
+
+
+def clicks(page: Any, *places: tuple[float, float]) -> None:
+    """Click at places of the window."""
+    for x, y in places:
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+        page.wait_for_timeout(80)
+
+
+def saved(page: Any) -> None:
+    """Wait until everything was stored and drawn."""
+    page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(900)
+
+
+def annotate_scene(page: Any, address: str) -> None:
+    """Some shapes of each kind."""
+    page.goto(f"{address}/#/images/fields?at=2000,1500,2")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.keyboard.press("1")
+    page.keyboard.press("p")
+    clicks(page, (180, 160), (360, 130), (420, 280), (300, 340), (170, 290))
+    page.keyboard.press("Enter")
+    page.keyboard.press("r")
+    clicks(page, (520, 140), (700, 190), (680, 270))
+    page.keyboard.press("2")
+    page.keyboard.press("e")
+    clicks(page, (480, 360), (700, 500))
+    page.keyboard.press("d")
+    page.mouse.move(180, 480)
+    page.mouse.down()
+    for x, y in ((230, 520), (300, 500), (340, 560), (260, 600)):
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    page.keyboard.press("v")
+    clicks(page, (260, 240))
+    saved(page)
+
+
+def annotate_scan(page: Any, address: str) -> None:
+    """A contour on some slices."""
+    page.goto(f"{address}/#/images/chest")
+    page.wait_for_selector("[data-plane=axial][data-shown]")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.keyboard.press("3")
+    page.keyboard.press("p")
+    box = page.locator("[data-plane=axial] canvas").bounding_box()
+    places = ((0.48, 0.4), (0.56, 0.36), (0.64, 0.42), (0.66, 0.5), (0.58, 0.56), (0.5, 0.5))
+    clicks(page, *((box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in places))
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("k")
+        page.wait_for_timeout(150)
+    page.keyboard.press("v")
+    saved(page)
+
+
+def take(page: Any, folder: Path, name: str) -> None:
+    """A picture of the window."""
+    page.screenshot(path=str(folder / f"viewer-{name}.jpg"), type="jpeg", quality=72)
+
+
+def main(folder: Path) -> None:
+    """Write all pictures into a folder."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
+        prepare(Path(made))
+        with server(Path(made) / "ws") as address:
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            page = browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
+            annotate_scene(page, address)
+            take(page, folder, "scene")
+            annotate_scan(page, address)
+            take(page, folder, "volume")
+            light = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
+            light.goto(f"{address}/#/images/fields?at=2000,1500,2&bands=4&colormap=viridis")
+            saved(light)
+            light.keyboard.press("?")
+            light.wait_for_timeout(300)
+            take(light, folder, "keys")
+            page.goto(f"{address}/#/")
+            page.wait_for_selector(".card img")
+            page.wait_for_load_state("networkidle")
+            take(page, folder, "images")
+            browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
