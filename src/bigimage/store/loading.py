@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PART = 5_000
-"""Annotations that are encoded at a time: few, because Python's garbage collector looks at all that are there."""
+"""Annotations that are encoded at a time: few enough to stay in the processor's cache."""
 NAMED = 100
 """Most taken ids that a refusal names."""
 

@@ -27,6 +27,7 @@ from bigimage.model.schema_json import read_schema, schema_dict
 from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
+from bigimage.store.collecting import collecting_rarely
 from bigimage.store.database import Database
 from bigimage.store.door import Columns, Count, Difference, Moment, Step, Watch
 from bigimage.store.journal import Journal
@@ -107,7 +108,8 @@ class SqlStore:
         frame = self._frame(image, first.frame)
         author_id = self.lookup.add_texts([author])[author]
         with closing(Spool()) as kept:
-            loading.fill(kept, chain([first], source), lookup=self.lookup, image=image, frame=frame)
+            with collecting_rarely():
+                loading.fill(kept, chain([first], source), lookup=self.lookup, image=image, frame=frame)
             try:
                 return self._write(kept, image, author, author_id)
             except self.database.taken as error:
