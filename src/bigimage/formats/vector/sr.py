@@ -3,8 +3,8 @@
 Each annotation is a measurement group: what was found, where (an outline in the patient's coordinates), how large.
 
 Sources: DICOM PS3.16 TID 1500 (measurement report), TID 1501 (measurement group), TID 1410 (planar region and its
-measurements), TID 1411 (several regions), TID 300 (measurement); PS3.3 A.35.13 (comprehensive 3D SR), C.18.9 (3D spatial
-coordinates).
+measurements), TID 1411 (several regions), TID 300 (measurement); PS3.3 A.35.13 (comprehensive 3D SR), C.18.9 (3D
+spatial coordinates).
 """
 
 import hashlib
