@@ -20,6 +20,8 @@ BUFFER: Final = 128
 """Units around the tile that shapes are kept in: 8 pixels of a 256-pixel tile."""
 MOST: Final = 1e150
 """Coordinates beyond this would overflow when they are clipped; nobody means them."""
+FAR: Final = 1e12
+"""Coordinates beyond this are cut as if they were here: products of larger ones overflow."""
 Value = str | bool | int | float
 _EMPTY: Final = np.zeros(0, np.int64)
 
@@ -117,9 +119,42 @@ def draw(paths: Paths, *, extent: int = EXTENT, buffer: int = BUFFER) -> Drawn:
     that can be drawn. Holes and parts without area are left out. Vertices without a finite place are passed over.
     """
     paths = sound(paths)
-    words, word_first, types = kernels.draw(*paths, float(-buffer), float(extent + buffer))
+    low, high = float(-buffer), float(extent + buffer)
+    words, word_first, types, doubtful = kernels.draw(*paths, low, high)
+    starts, stops = word_first[:-1].copy(), word_first[1:].copy()
+    again = np.flatnonzero(doubtful)
+    if len(again):
+        cut = flatten([_cut(paths, shape, low, high) for shape in again.tolist()])
+        more, more_first, types[again], _ = kernels.draw(*cut, low, high)
+        starts[again], stops[again] = more_first[:-1] + len(words), more_first[1:] + len(words)
+        words = np.concatenate([words, more])
     rows = np.flatnonzero(types != kernels.NOTHING)
-    return Drawn(words, word_first[:-1][rows], word_first[1:][rows], types[rows], rows)
+    return Drawn(words, starts[rows], stops[rows], types[rows], rows)
+
+
+def _cut(paths: Paths, shape: int, low: float, high: float) -> bytes:
+    """An area cut to a square so that its rings stay apart, as WKB; slower than the kernel, which is for all others."""
+    parts: list[list[NDArray[np.float64]]] = []
+    for path in range(paths.shape_first[shape], paths.shape_first[shape + 1]):
+        ring = np.clip(paths.xy[paths.first[path] : paths.first[path + 1]], -FAR, FAR)
+        if paths.kinds[path] == kernels.EXTERIOR:
+            parts.append([])
+        if len(ring) > 3:
+            parts[-1].append(ring)
+    whole = shapely.multipolygons([shapely.Polygon(rings[0], rings[1:]) for rings in parts if rings])
+    square = shapely.box(low, low, high, high)
+    with np.errstate(all="ignore"):  # GEOS leaves the processor's flags as its own tests of far vertices set them
+        whole = shapely.make_valid(whole, method="structure", keep_collapsed=False)
+        areas = _areas(shapely.intersection(whole, square, grid_size=1.0))  # on whole numbers at once
+        if not len(areas):  # too thin for that, and left to the kernel
+            areas = _areas(shapely.intersection(whole, square))
+    return bytes(shapely.to_wkb(shapely.multipolygons(areas), byte_order=1))
+
+
+def _areas(geometry: shapely.Geometry) -> NDArray[np.object_]:
+    """Polygons of a geometry."""
+    parts = shapely.get_parts(geometry)
+    return parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
 
 
 def points(xy: NDArray[np.int64]) -> Drawn:

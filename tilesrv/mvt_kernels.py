@@ -197,6 +197,19 @@ def _ring(xy: Doubles, exterior: bool, low: float, high: float) -> Longs:
 
 
 @_kernel
+def _visits(ring: Longs, low: int, high: int) -> int:
+    """How often a ring comes to the border of the square."""
+    n = len(ring)
+    visits = 0
+    before = ring[n - 1, 0] in (low, high) or ring[n - 1, 1] in (low, high)
+    for i in range(n):
+        there = ring[i, 0] in (low, high) or ring[i, 1] in (low, high)
+        visits += there and not before
+        before = there
+    return visits
+
+
+@_kernel
 def _put_ring(words: Words, n: int, ring: Longs, at: Longs) -> int:
     """Write a ring behind the first `n` words; returns how many there are then. `at` is the cursor."""
     for i in range(len(ring)):
@@ -409,7 +422,7 @@ def extents(xy: Doubles, first: Longs, shape_first: Longs) -> Doubles:
 @_kernel
 def draw(
     xy: Doubles, path_first: Longs, kinds: NDArray[np.uint8], shape_first: Longs, low: float, high: float
-) -> tuple[Words, Longs, NDArray[np.uint8]]:
+) -> tuple[Words, Longs, NDArray[np.uint8], NDArray[np.bool_]]:
     """Commands of shapes in the square from `low` to `high`.
 
     Parameters
@@ -426,14 +439,15 @@ def draw(
 
     Returns
     -------
-    words, word_first, types
+    words, word_first, types, doubtful
         Commands, (shapes + 1,) the first of each shape, and each shape's type of geometry: `NOTHING` where nothing of
-        it lies in the square.
+        it lies in the square. Areas are doubtful that were cut so that their rings may touch along the border.
     """
     shapes = len(shape_first) - 1
     words = np.empty(2 * len(xy) + 4 * len(kinds) + 64, np.uint32)
     word_first = np.zeros(shapes + 1, np.int64)
     types = np.zeros(shapes, np.uint8)
+    doubtful = np.zeros(shapes, np.bool_)
     at = np.zeros(2, np.int64)
     n = 0
     for shape in range(shapes):
@@ -460,11 +474,12 @@ def draw(
                 if outer:
                     there = len(ring) > 0
                 if len(ring):
+                    doubtful[shape] |= _visits(ring, int(low), int(high)) > (1 if outer else 0)
                     words = _grown(words, n + 2 * len(ring) + 3)
                     n = _put_ring(words, n, ring, at)
             types[shape] = POLYGONS if n > start else NOTHING
         word_first[shape + 1] = n
-    return words[:n], word_first, types
+    return words[:n], word_first, types, doubtful
 
 
 @_kernel

@@ -175,3 +175,20 @@ def test_bytes_are_those_of_the_specification() -> None:
         *(9, 22, 2, 26, 18, 0, 0, 18, 17, 0, 15),
         *(9, 4, 13, 26, 0, 8, 8, 0, 0, 7, 15),
     ]
+
+
+def test_areas_that_are_cut_into_pieces_have_rings_that_stay_apart() -> None:
+    comb = shapely.union_all(
+        [shapely.box(100, 4000, 3000, 9000), *(shapely.box(x, 3000, x + 50, 4001) for x in range(100, 3000, 100))]
+    )
+    upside_down = shapely.transform(comb, lambda p: np.stack([p[:, 0], 8000 - p[:, 1]], axis=-1))
+    holed = shapely.Polygon(
+        [(-900, -900), (5000, -900), (5000, 5000), (-900, 5000)], [[(-500, 9), (9, -500), (900, 900)]]
+    )
+    for geometry in (comb, upside_down, holed):
+        (found,) = shown(geometry)
+        assert found.is_valid
+        clipped = geometry.intersection(shapely.box(-128, -128, 4224, 4224))
+        assert found.symmetric_difference(clipped).area < clipped.length
+    (teeth,) = shown(shapely.transform(comb, lambda p: p - (0, 4150)))
+    assert teeth.is_valid
