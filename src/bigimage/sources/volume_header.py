@@ -147,6 +147,7 @@ def _unpacked(path: Path, *, offset: int, packing: str, length: int) -> FlatFile
                 raise DataError(f"{path.name} is cut short: it holds {done} of the {length} bytes of its voxels")
             target.write(block)
             done += len(block)
+        stream.read(1)  # a stream is compared with its checksum when its end is read
         target.flush()
         return FlatFile.of(target)
 
