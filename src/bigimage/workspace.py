@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from bigimage.annotations import Annotations
 from bigimage.catalogue import image_folder
+from bigimage.exchange.chips import ChipOptions, export_chips
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
 from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
 from bigimage.formats.door import Options
@@ -22,7 +23,7 @@ from bigimage.model.region import Region, blocks
 from bigimage.pyramid.labels import check_layer_name, layer_names, remove_layer
 from bigimage.rasterize.easel import StoreLink
 from bigimage.rasterize.hold import holding
-from bigimage.rasterize.layer import Layer, open_layer, outline_of
+from bigimage.rasterize.layer import Layer, open_layer, region_text
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
 from bigimage.settings import Settings
 from bigimage.store.backup import backup, restore
@@ -194,8 +195,8 @@ class Workspace(Images):
         )
 
     def _reviewed(self, info: ImageInfo) -> tuple[str, ...]:
-        """Outlines of an image's regions on which the work is done, as hexadecimal WKB."""
-        return tuple(outline_of(region, info.grid) for region in self.regions.of(info.id, state="done"))
+        """Areas of an image's regions on which the work is done."""
+        return tuple(region_text(region) for region in self.regions.of(info.id, state="done"))
 
     def split_regions(self, image: str, *, size: int, replace_open: bool = False) -> list[Region]:
         """Split an image into regions: squares of `size` pixels of a raster, ranges of `size` slices of a volume.
@@ -271,6 +272,36 @@ class Workspace(Images):
             at=at,
             file_name=source_name(info),
             strict=strict,
+            progress=progress,
+            stop=stop,
+        )
+
+    def export_chips(
+        self,
+        image: str,
+        *,
+        format: str,
+        output: str | Path,
+        options: ChipOptions | None = None,
+        progress: Progress = ignore_progress,
+        stop: Stop = never,
+    ) -> Exported:
+        """Cut an image to chips for training: pictures, annotations and splits in a folder; see `ChipOptions`.
+
+        Where the image has regions of work, what lies in those that are done counts as reviewed. Raises what
+        `bigimage.exchange.chips.export_chips` raises, and NotFound.
+        """
+        pyramid = self.image(image)
+        chosen = options or ChipOptions()
+        regions = self.regions.of(image)
+        return export_chips(
+            self.annotations.store,
+            pyramid.info,
+            format=format,
+            output=Path(output),
+            read=lambda box: pyramid.read_index(box, bands=chosen.bands),
+            options=chosen,
+            reviewed=[region.box for region in regions if region.state == "done"] if regions else None,
             progress=progress,
             stop=stop,
         )

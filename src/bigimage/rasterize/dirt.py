@@ -7,9 +7,10 @@ import shapely
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
+from bigimage.model.mask import union_box
 from bigimage.model.where import Where
-from bigimage.rasterize.layer import Painted
-from bigimage.rasterize.plan import painted_box
+from bigimage.rasterize.layer import Painted, region_box
+from bigimage.rasterize.plan import MARGIN, painted_box
 from bigimage.store.door import AnnotationStore
 
 MOST_CHANGES = 20_000
@@ -29,33 +30,44 @@ def changed_boxes(store: AnnotationStore, grid: Grid, shown: Painted, *, until: 
             return None
         if logged.extent is not None:
             boxes.add(painted_box(grid, *logged.extent))
-    if count and shown.mode in OBJECT_MODES:
-        boxes.update(_objects(store, grid, shown.image, shown.revision))
+    if count and (shown.mode in OBJECT_MODES or shown.fill_between):
+        boxes.update(_objects(store, grid, shown))
     return [box for box in boxes if box.size]
 
 
-def _objects(store: AnnotationStore, grid: Grid, image: str, since: int) -> Iterator[IndexBox]:
-    """Boxes of annotations whose object lost or won a part: its id may be another one now."""
-    touched: set[str] = set()
-    for difference in store.differences(image, since=since):
-        before, after = _instance(difference.before), _instance(difference.after)
-        if before != after:
-            touched.update(i for i in (before, after) if i is not None)
-    for instance in sorted(touched):
-        for annotation in store.query(image, where=Where(instance=instance)):
-            if (bounds := annotation.bounds) is not None:
-                yield painted_box(grid, bounds.minimum, bounds.maximum)
+def _objects(store: AnnotationStore, grid: Grid, shown: Painted) -> Iterator[IndexBox]:
+    """Boxes of objects that lost or won a part, so that their id may be another one now.
+
+    Where slices are filled between drawn ones, of all objects any part of which changed, from end to end.
+    """
+    touched: dict[str, list[IndexBox]] = {}
+    for difference in store.differences(shown.image, since=shown.revision or 0):
+        states = (difference.before, difference.after)
+        before, after = (None if a is None else a.instance for a in states)
+        if before != after or shown.fill_between:
+            for annotation in states:
+                if annotation is not None and annotation.instance is not None:
+                    touched.setdefault(annotation.instance, []).extend(_box(annotation, grid))
+    for instance, boxes in sorted(touched.items()):
+        for annotation in store.query(shown.image, where=Where(instance=instance)):
+            boxes.extend(_box(annotation, grid))
+        whole = union_box(boxes)
+        yield from boxes if not shown.fill_between or whole is None else [whole]
 
 
-def _instance(annotation: Annotation | None) -> str | None:
-    """Object that an annotation shows."""
-    return None if annotation is None else annotation.instance
+def _box(annotation: Annotation, grid: Grid) -> Iterator[IndexBox]:
+    """Pixels that an annotation may touch; none of a tag."""
+    if (bounds := annotation.bounds) is not None:
+        yield painted_box(grid, bounds.minimum, bounds.maximum)
 
 
 def review_boxes(grid: Grid, before: Sequence[str], now: Sequence[str]) -> list[IndexBox]:
     """Boxes of regions that were reviewed, or opened again, since a layer was painted."""
-    return [
-        painted_box(grid, bounds[:2], bounds[2:])
-        for text in sorted(set(before) ^ set(now))
-        for bounds in [tuple(map(float, shapely.bounds(shapely.from_wkb(text))))]
-    ]
+    boxes: list[IndexBox] = []
+    for text in sorted(set(before) ^ set(now)):
+        if (box := region_box(text)) is not None:
+            boxes.append(box.pad(MARGIN).intersect(grid.box))
+        else:
+            bounds = shapely.bounds(shapely.from_wkb(text)).tolist()
+            boxes.append(painted_box(grid, bounds[:2], bounds[2:]))
+    return boxes

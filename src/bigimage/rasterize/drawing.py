@@ -85,9 +85,7 @@ def draw(
     InputError
         When objects have no ids in 32 bits.
     """
-    lookup = palette.by_name
-    of_name = np.array([lookup.get(name, -1) for name in columns.names], np.int64)
-    classes = of_name[columns.labels] if len(columns.labels) else np.zeros(0, np.int64)
+    classes, rank = in_order(columns, palette)
     geometries = columns.geometries.copy()
     pens = np.full((len(geometries), 2, 2), np.nan)
     masks: dict[int, MaskBits] = {}
@@ -101,13 +99,7 @@ def draw(
             found = _mask(columns.ids[k], columns.rest[k], window, read_mask, factors)
             if found is not None:
                 masks[k + len(reviewed)] = found
-    orders = np.array([c.order for c in palette.classes], np.int64)
-    order = np.where(classes >= 0, orders[classes] if len(orders) else 0, 0)
-    rank = np.empty(len(order), np.int64)
-    rank[np.lexsort((columns.places, order))] = np.arange(len(order))
-    ids = objects(columns)
-    if len(ids) and int(ids.max()) > MOST_IDS:
-        raise InputError(f"object {int(ids.max())} has no id in the 32 bits that a layer of instances has")
+    ids = in_32_bits(objects(columns))
     n = len(reviewed)
     below = np.empty(n, object)
     below[:] = list(reviewed)
@@ -122,9 +114,32 @@ def draw(
     return Drawing(
         prepared,
         np.concatenate([np.full(n, background, np.int64), classes]),
-        np.concatenate([np.zeros(n, np.uint32), ids.astype(np.uint32)]),
-        tuple(name for name in columns.names if name not in lookup) if known_only else (),
+        np.concatenate([np.zeros(n, np.uint32), ids]),
+        unknown_in(columns, palette) if known_only else (),
     )
+
+
+def in_order(columns: Columns, palette: Palette) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Class of each annotation, -1 where the schema does not know its label, and its place in the burn order."""
+    of_name = np.array([palette.by_name.get(name, -1) for name in columns.names], np.int64)
+    classes = of_name[columns.labels] if len(columns.labels) else np.zeros(0, np.int64)
+    orders = np.array([c.order for c in palette.classes], np.int64)
+    order = np.where(classes >= 0, orders[classes] if len(orders) else 0, 0)
+    rank = np.empty(len(order), np.int64)
+    rank[np.lexsort((columns.places, order))] = np.arange(len(order))
+    return classes, rank
+
+
+def in_32_bits(ids: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Ids of objects as layers hold them. Raises InputError for one that is too large."""
+    if len(ids) and int(ids.max()) > MOST_IDS:
+        raise InputError(f"object {int(ids.max())} has no id in the 32 bits that a layer of instances has")
+    return ids.astype(np.uint32)
+
+
+def unknown_in(columns: Columns, palette: Palette) -> tuple[str, ...]:
+    """Labels of annotations that the schema does not know."""
+    return tuple(name for name in columns.names if name not in palette.by_name)
 
 
 def _ellipse(rest: str | None) -> tuple[shapely.Geometry, NDArray[np.float64]]:

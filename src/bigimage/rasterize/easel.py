@@ -13,10 +13,12 @@ from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.where import Where
 from bigimage.rasterize.brush import RasterBrush
-from bigimage.rasterize.drawing import draw
-from bigimage.rasterize.layer import Painted, outlines
+from bigimage.rasterize.drawing import draw, in_32_bits, in_order, unknown_in
+from bigimage.rasterize.layer import Painted, region_box, region_outline
 from bigimage.rasterize.plan import MARGIN
 from bigimage.rasterize.run import Easel
+from bigimage.rasterize.scene import scene_of
+from bigimage.rasterize.volume import VolumeBrush
 from bigimage.store.door import AnnotationStore, Columns
 from bigimage.store.opening import open_store
 
@@ -49,6 +51,10 @@ class StoreLink:
 def window_box(grid: Grid, window: IndexBox) -> WorldBox:
     """World box that holds the boxes of all shapes that painting a window can depend on."""
     ends = zip(window.pad(MARGIN).start, window.pad(MARGIN).stop, strict=True)
+    if grid.slices is not None:
+        # slices with places of their own may lie beside those at the ends
+        (low, high), *others = ends
+        ends = [tuple(range(low, high + 1)), *others]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, grid.ndim)
     world = grid.to_world(corners.astype(np.float64))
     low, high = world.min(axis=0).tolist(), world.max(axis=0).tolist()
@@ -103,7 +109,9 @@ class RasterEasel:
     @cached_property
     def regions(self) -> list[shapely.Geometry]:
         """Outlines of the reviewed regions, where the schema has a background."""
-        return outlines(self.painted.reviewed) if self.painted.palette.background is not None else []
+        if self.painted.palette.background is None:
+            return []
+        return [region_outline(text, self.grid) for text in self.painted.reviewed]
 
     def brush(self, window: IndexBox, t: int) -> RasterBrush:
         """Brush for boxes within a window of level-0 indexes."""
@@ -123,6 +131,77 @@ class RasterEasel:
         return RasterBrush(drawing, painted.mode, painted.rule, painted.palette)
 
 
+@dataclass(eq=False)
+class VolumeEasel:
+    """Brings the annotations of a volume's windows."""
+
+    link: StoreLink
+    grid: Grid
+    painted: Painted
+    timed: bool
+    """Whether the volume has a time axis; without one, annotations of all times are painted."""
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Ids of objects."""
+        return Objects(self.link, self.painted.image)
+
+    @cached_property
+    def between(self) -> dict[int, VolumeBrush]:
+        """Brushes for the whole volume by time, where slices are filled between drawn ones far away."""
+        return {}
+
+    def brush(self, window: IndexBox, t: int) -> VolumeBrush:
+        """Brush for boxes within a window of level-0 indexes."""
+        if not self.painted.fill_between:
+            return self._brush(window, t)
+        if t not in self.between:
+            self.between[t] = self._brush(self.grid.box, t)
+        return self.between[t]
+
+    def _brush(self, window: IndexBox, t: int) -> VolumeBrush:
+        """Brush of the annotations that touch a window."""
+        painted, store = self.painted, self.link.store
+        where = Where(t=t) if self.timed else None
+        columns = store.columns(painted.image, window_box(self.grid, window), where=where)
+        classes, rank = in_order(columns, painted.palette)
+        known_only = painted.mode != "instance"
+        ids = self.objects(columns)
+        scene = scene_of(
+            columns,
+            self.grid,
+            shown=classes >= 0 if known_only else np.ones(len(classes), np.bool_),
+            read_mask=store.read_mask,
+            objects=ids if painted.fill_between else None,
+            rule=painted.rule,
+        )
+        unknown = unknown_in(columns, painted.palette) if known_only else ()
+        return VolumeBrush(
+            scene,
+            painted.mode,
+            painted.rule,
+            painted.palette,
+            classes,
+            in_32_bits(ids),
+            rank,
+            unknown,
+            self.regions,
+        )
+
+    @cached_property
+    def regions(self) -> tuple[IndexBox, ...]:
+        """Voxels of the reviewed regions, which are boxes."""
+        boxes = (region_box(text) for text in self.painted.reviewed)
+        return tuple(box.intersect(self.grid.box) for box in boxes if box is not None)
+
+    def __reduce__(self) -> tuple[type["VolumeEasel"], tuple[StoreLink, Grid, Painted, bool]]:
+        """Travels without what it has read."""
+        return type(self), (self.link, self.grid, self.painted, self.timed)
+
+
 def easel_for(link: StoreLink, info: ImageInfo, painted: Painted) -> Easel:
     """What brings the annotations of an image."""
-    return RasterEasel(link, info.grid, painted, "t" in info.axes)
+    timed = "t" in info.axes
+    if info.grid.ndim == 3:
+        return VolumeEasel(link, info.grid, painted, timed)
+    return RasterEasel(link, info.grid, painted, timed)

@@ -1,6 +1,6 @@
 """A mask layer as it is stored: what it is, which revision of the annotations it shows, what is yet to be painted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Painted:
     pending: tuple[IndexBox, ...] | None = ()
     """Boxes of the finest level's pixels that a paint has begun and not finished; None: all of them."""
     reviewed: tuple[str, ...] = ()
-    """Outlines of the reviewed regions that were painted as background, as hexadecimal WKB."""
+    """Areas of the reviewed regions that were painted as background; see `region_text`."""
     fill_between: bool = False
     """Whether contours were interpolated between annotated slices of a volume."""
     unknown: tuple[str, ...] = ()
@@ -129,12 +129,23 @@ def open_layer(image: Path, name: str, caches: Caches | None = None) -> Layer:
     return Layer(painted, Pyramid.open(layer_folder(image, name), caches))
 
 
-def outline_of(region: Region, grid: Grid) -> str:
-    """Outline of a region of an image, as hexadecimal WKB."""
-    outline = box_outline(grid, region.box) if region.outline is None else region.outline.geometry
-    return str(shapely.to_wkb(outline, hex=True))
+def region_text(region: Region) -> str:
+    """A region's area as layers record it: its outline as hexadecimal WKB, or `box` and its first and last indexes."""
+    if region.outline is not None:
+        return str(shapely.to_wkb(region.outline.geometry, hex=True))
+    return " ".join(map(str, ("box", *region.box.start, *region.box.stop)))
 
 
-def outlines(reviewed: Sequence[str]) -> list[shapely.Geometry]:
-    """Geometries of reviewed regions."""
-    return [shapely.from_wkb(text) for text in reviewed]
+def region_box(text: str) -> IndexBox | None:
+    """Box of pixels of an area as layers record it; None for one that was drawn."""
+    if not text.startswith("box "):
+        return None
+    numbers = [int(word) for word in text.split()[1:]]
+    half = len(numbers) // 2
+    return IndexBox(tuple(numbers[:half]), tuple(numbers[half:]))
+
+
+def region_outline(text: str, grid: Grid) -> shapely.Geometry:
+    """Outline, in the world, of an area of a raster as layers record it."""
+    box = region_box(text)
+    return shapely.from_wkb(text) if box is None else box_outline(grid, box)

@@ -64,7 +64,7 @@ class Studio:
     holder: str
     """Name of this process, for those who wait for it."""
     reviewed: Callable[[], tuple[str, ...]] = tuple
-    """Outlines of the regions that are reviewed now, as hexadecimal WKB."""
+    """Areas of the regions that are reviewed now; see `bigimage.rasterize.layer.region_text`."""
     caches: Caches | None = None
 
     @property

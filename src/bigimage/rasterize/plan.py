@@ -49,6 +49,9 @@ def painted_box(grid: Grid, low: Sequence[float], high: Sequence[float]) -> Inde
     limit = np.asarray(grid.shape)
     start = np.clip(np.floor(index.min(axis=0)) - MARGIN, 0, limit).astype(np.int64)
     stop = np.clip(np.ceil(index.max(axis=0)) + MARGIN, start, limit).astype(np.int64)
+    if grid.slices is not None:
+        # slices with places of their own may be shifted sideways between the corners of the box
+        start[1:], stop[1:] = 0, limit[1:]
     return IndexBox(tuple(start.tolist()), tuple(stop.tolist()))
 
 

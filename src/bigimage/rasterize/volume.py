@@ -1,0 +1,302 @@
+"""Annotations of a volume as voxels: contours on any planes, solids, lines, points and masks, in one order.
+
+Every way to paint yields the place in the burn order of what is on top in each voxel, so that shapes of different
+kinds lie over each other as they should; classes and objects are looked up at the end.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from bigimage.errors import Unsupported
+from bigimage.geometry.box import IndexBox
+from bigimage.geometry.grid import Grid
+from bigimage.rasterize.between import between
+from bigimage.rasterize.burn import Rule, burn, prepare
+from bigimage.rasterize.flat import Prepared
+from bigimage.rasterize.modes import Mode, Palette, banded, layer_dtype
+from bigimage.rasterize.rings import Sheet
+from bigimage.rasterize.solids import Solid, inside
+
+WORD = 32
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All planes along one axis that stay within their slices, side by side on one tall raster."""
+
+    prepared: Prepared
+    source: NDArray[np.int64]
+    """Annotation of each shape."""
+    slices: frozenset[int]
+    rows: int
+    """Rows of a slice."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A slice that was filled between two drawn ones."""
+
+    source: int
+    axis: int
+    slice: int
+    start: tuple[int, int]
+    """Row and column of the first pixel."""
+    bits: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that is painted in a window of a volume."""
+
+    grid: Grid
+    stacks: Mapping[int, Stack]
+    """By axis."""
+    loose: Sequence[Sheet]
+    """Planes that are burned one by one: oblique ones, and those that stick out of the volume."""
+    solids: Sequence[tuple[int, Solid, IndexBox]]
+    """Annotation, shape and the voxels that it can touch."""
+    voxels: Sequence[tuple[int, NDArray[np.int64]]]
+    """Annotation and single voxels (n, 3) in order."""
+    masks: Sequence[tuple[int, IndexBox, Callable[[IndexBox], NDArray[np.bool_]]]]
+    """Annotation, box and reader of painted bits."""
+    filled: Sequence[Filled] = ()
+
+
+def slice_grid(grid: Grid, axis: int, count: int = 1) -> Grid:
+    """Raster of index coordinates of the slices along an axis, one below the other, +y down."""
+    rows, columns = (n for a, n in enumerate(grid.shape) if a != axis)
+    return Grid.pixels((rows * count, columns), "slices")
+
+
+def stack_of(sheets: Sequence[Sheet], grid: Grid, axis: int) -> tuple[Stack | None, list[Sheet]]:
+    """Planes that lie along slices of an axis on one tall raster, and the others."""
+    rows = slice_grid(grid, axis).shape[0]
+    mine = [s for s in sheets if s.axis == axis]
+    kept, loose = [s for s in mine if s.plane is not None], []
+    flat = [s for s in mine if s.plane is None and 0 <= s.slice < grid.shape[axis]]
+    if not flat:
+        return None, kept
+    polygons = np.array([s.polygon for s in flat], object)
+    bounds = shapely.bounds(polygons)
+    within = (bounds[:, 1] >= 0) & (bounds[:, 3] <= rows)
+    loose = [*kept, *(s for s, fits in zip(flat, within.tolist(), strict=True) if not fits)]
+    flat = [s for s, fits in zip(flat, within.tolist(), strict=True) if fits]
+    if not flat:
+        return None, loose
+    polygons = polygons[within]
+    points, owner = shapely.get_coordinates(polygons, return_index=True)
+    points[:, 1] += np.array([s.slice * rows for s in flat], np.float64)[owner]
+    tall = prepare(shapely.set_coordinates(polygons, points), slice_grid(grid, axis, grid.shape[axis]))
+    source = np.array([s.source for s in flat], np.int64)
+    return Stack(tall, source, frozenset(s.slice for s in flat), rows), loose
+
+
+@dataclass(frozen=True)
+class VolumeBrush:
+    """Paints a scene."""
+
+    scene: Scene
+    mode: Mode
+    rule: Rule
+    palette: Palette
+    classes: NDArray[np.int64]
+    """(n,) place of each annotation's class in the palette; -1 for none."""
+    ids: NDArray[np.uint32]
+    """(n,) id of each annotation's object."""
+    rank: NDArray[np.int64]
+    """(n,) place of each annotation in the burn order."""
+    unknown: tuple[str, ...] = ()
+    reviewed: tuple[IndexBox, ...] = ()
+    """Boxes that were reviewed: background where nothing is drawn."""
+
+    def paint(self, box: IndexBox) -> NDArray[Any] | None:
+        """Voxels (bands, z, y, x) of a box; None where nothing is painted. Raises Unsupported."""
+        if self.mode == "coverage":
+            raise Unsupported("coverage is painted on rasters; of a volume, paint multilayer")
+        if self.mode == "multilayer":
+            return self._multilayer(box)
+        top = np.zeros(box.shape, np.uint32)
+        self._paint(box, top, (self.rank + 1).astype(np.uint32), np.maximum)
+        below = self._below(box)
+        if not top.any() and not below.any():
+            return None
+        order = np.empty(len(self.rank) + 1, np.int64)
+        order[0], order[self.rank + 1] = -1, np.arange(len(self.rank))
+        values = np.array([*(c.value for c in self.palette.classes), 0], np.uint32)[self.classes]
+        tables = {"semantic": (values,), "instance": (self.ids,), "panoptic": (values, self.ids)}[self.mode]
+        dtype = layer_dtype(self.mode, self.palette)
+        out = np.stack([np.append(table, 0)[order].astype(dtype)[top] for table in tables])
+        background = self.palette.background_class
+        if background is not None and self.mode != "instance":
+            out[0][below & (top == 0)] = background.value
+        return out
+
+    def _below(self, box: IndexBox) -> NDArray[np.bool_]:
+        """Voxels of a box that were reviewed."""
+        held = np.zeros(box.shape, np.bool_)
+        if self.palette.background is not None and self.mode != "instance":
+            for region in self.reviewed:
+                common = region.intersect(box)
+                if common.size:
+                    held[common.shift([-v for v in box.start]).slices] = True
+        return held
+
+    def _multilayer(self, box: IndexBox) -> NDArray[Any] | None:
+        """1 where a class is, whatever else is there."""
+        places = {one.name: k for k, one in enumerate(banded(self.palette.classes))}
+        bands = np.array([*(places[c.name] for c in self.palette.classes), -1], np.int64)[self.classes]
+        out = np.zeros((len(places), *box.shape), np.uint8)
+        for first in range(0, len(places), WORD):
+            mine = (bands >= first) & (bands < first + WORD)
+            bits = np.where(mine, np.uint32(1) << np.where(mine, bands - first, 0).astype(np.uint32), 0)
+            found = np.zeros(box.shape, np.uint32)
+            self._paint(box, found, bits.astype(np.uint32), np.bitwise_or)
+            for k in range(first, min(first + WORD, len(places))):
+                out[k] = found >> np.uint32(k - first) & np.uint32(1)
+        background = self.palette.background_class
+        if background is not None:
+            out[places[background.name]] |= self._below(box)
+        return out if out.any() else None
+
+    def _paint(self, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], combine: Any) -> None:
+        """Combine the value of every shape into the voxels of a box that it covers."""
+        for axis, stack in self.scene.stacks.items():
+            self._stack(axis, stack, box, out, values, combine)
+        for sheet in self.scene.loose:
+            self._sheet(sheet, box, out, values[sheet.source], combine)
+        for filled in self.scene.filled:
+            view, part = _on_slice(out, box, filled.axis, filled.slice), _slice_box(box, filled.axis)
+            bits = IndexBox(filled.start, tuple(a + n for a, n in zip(filled.start, filled.bits.shape, strict=True)))
+            common = bits.intersect(part)
+            if view is not None and common.size:
+                cut = filled.bits[common.shift([-v for v in filled.start]).slices]
+                target = view[common.shift([-v for v in part.start]).slices]
+                combine(target, np.where(cut, values[filled.source], np.uint32(0)), out=target)
+        for source, shape, reach in self.scene.solids:
+            common = reach.intersect(box)
+            if common.size:
+                target = out[common.shift([-v for v in box.start]).slices]
+                held = inside(shape, self.scene.grid, common)
+                combine(target, np.where(held, values[source], np.uint32(0)), out=target)
+        for source, voxels in self.scene.voxels:
+            here = voxels[((voxels >= box.start) & (voxels < box.stop)).all(axis=1)] - np.asarray(box.start)
+            at = tuple(here.T)
+            out[at] = combine(out[at], values[source])
+        for source, reach, read in self.scene.masks:
+            common = reach.intersect(box)
+            if common.size:
+                target = out[common.shift([-v for v in box.start]).slices]
+                combine(target, np.where(read(common), values[source], np.uint32(0)), out=target)
+
+    def _stack(
+        self, axis: int, stack: Stack, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], combine: Any
+    ) -> None:
+        """Burn the slices of a stack that a box holds."""
+        part = _slice_box(box, axis)
+        own = values[stack.source]
+        how = "bits" if combine is np.bitwise_or else "replace"
+        # where only the top counts, the higher rank paints last
+        prepared = stack.prepared if how == "bits" else _ranked(stack.prepared, own)
+        for number in sorted(stack.slices & set(range(box.start[axis], box.stop[axis]))):
+            first = number * stack.rows
+            window = part.shift((first, 0))
+            pixels: NDArray[Any] = burn(prepared, own, window, rule=self.rule, combine=how)
+            view = _on_slice(out, box, axis, number)
+            if view is not None:
+                combine(view, pixels, out=view)
+
+    def _sheet(self, sheet: Sheet, box: IndexBox, out: NDArray[np.uint32], value: np.uint32, combine: Any) -> None:
+        """Burn one plane."""
+        part = _slice_box(box, sheet.axis)
+        prepared = prepare([sheet.polygon], slice_grid(self.scene.grid, sheet.axis))
+        bits: NDArray[Any] = burn(prepared, np.ones(1, np.uint8), part, rule=self.rule)
+        row, column = np.nonzero(bits)
+        if sheet.plane is None:
+            depth = np.full(len(row), sheet.slice)
+        else:
+            base, per_row, per_column = sheet.plane
+            place = base + per_row * (row + part.start[0] + 0.5) + per_column * (column + part.start[1] + 0.5)
+            depth = np.floor(place).astype(np.int64)
+        held = (depth >= box.start[sheet.axis]) & (depth < box.stop[sheet.axis])
+        at = [row[held], column[held]]
+        at.insert(sheet.axis, depth[held] - box.start[sheet.axis])
+        out[tuple(at)] = combine(out[tuple(at)], value)
+
+
+def _ranked(prepared: Prepared, values: NDArray[np.uint32]) -> Prepared:
+    """The same shapes, painted in the order of their values."""
+    place = np.empty(len(values), np.int32)
+    place[np.argsort(values, kind="stable")] = np.arange(len(values), dtype=np.int32)
+    return Prepared(
+        prepared.grid, prepared.count, prepared.flat, prepared.keys, place[prepared.flat.source], prepared.skipped
+    )
+
+
+def _slice_box(box: IndexBox, axis: int) -> IndexBox:
+    """Rows and columns of a box's slices along an axis."""
+    others = [a for a in range(3) if a != axis]
+    return IndexBox(tuple(box.start[a] for a in others), tuple(box.stop[a] for a in others))
+
+
+def _on_slice(out: NDArray[np.uint32], box: IndexBox, axis: int, number: int) -> NDArray[np.uint32] | None:
+    """View of one slice of a box's voxels; None when the box does not hold it."""
+    if not box.start[axis] <= number < box.stop[axis]:
+        return None
+    at: list[Any] = [slice(None)] * 3
+    at[axis] = number - box.start[axis]
+    return out[tuple(at)]
+
+
+# ---- filling between slices
+
+
+def filled_between(sheets: Sequence[Sheet], objects: NDArray[np.int64], grid: Grid, *, rule: Rule) -> Iterator[Filled]:
+    """Slices between drawn ones of the same object, along the axis on which it is drawn."""
+    groups: dict[tuple[int, int], dict[int, list[Sheet]]] = {}
+    for sheet in sheets:
+        if sheet.plane is None and 0 <= sheet.slice < grid.shape[sheet.axis]:
+            drawn = groups.setdefault((int(objects[sheet.source]), sheet.axis), {})
+            drawn.setdefault(sheet.slice, []).append(sheet)
+    for (_, axis), drawn in sorted(groups.items()):
+        for low, high in pairwise(sorted(drawn)):
+            if high - low > 1:
+                yield from _gap(drawn[low], drawn[high], grid, axis, rule)
+
+
+def _gap(first: Sequence[Sheet], second: Sequence[Sheet], grid: Grid, axis: int, rule: Rule) -> Iterator[Filled]:
+    """Slices between two drawn ones; they belong to the first one's annotation."""
+    both = shapely.total_bounds([s.polygon for s in (*first, *second)])
+    raster = slice_grid(grid, axis)
+    start = np.floor(both[[1, 0]]).astype(int) - 2
+    stop = np.ceil(both[[3, 2]]).astype(int) + 2
+    moved = Grid.from_transform((1, 0, float(start[1]), 0, 1, float(start[0])), (stop - start).tolist(), raster.frame)
+    pictures = [_picture([s.polygon for s in part], moved, rule) for part in (first, second)]
+    spacing = [s for a, s in enumerate(grid.spacing) if a != axis]
+    places = _depths(grid, axis)
+    low, high = first[0].slice, second[0].slice
+    for number in range(low + 1, high):
+        weight = (places[number] - places[low]) / (places[high] - places[low])
+        bits = between(pictures[0], pictures[1], float(weight), (spacing[0], spacing[1]))
+        yield Filled(first[0].source, axis, number, (int(start[0]), int(start[1])), bits)
+
+
+def _picture(polygons: Sequence[shapely.Polygon], grid: Grid, rule: Rule) -> NDArray[np.bool_]:
+    """Pixels of a drawn slice."""
+    prepared = prepare(list(polygons), grid)
+    return burn(prepared, np.ones(len(polygons), np.uint8), rule=rule).astype(np.bool_)
+
+
+def _depths(grid: Grid, axis: int) -> NDArray[np.float64]:
+    """Place of each slice along the normal of the slices of an axis."""
+    matrix = np.asarray(grid.affine)[:, :3]
+    first, second = (matrix[:, a] for a in range(3) if a != axis)
+    normal = np.cross(first, second)
+    at = np.full((grid.shape[axis], 3), 0.5)
+    at[:, axis] = np.arange(grid.shape[axis]) + 0.5
+    return grid.to_world(at) @ (normal / np.linalg.norm(normal))
