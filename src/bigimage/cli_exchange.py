@@ -1,4 +1,4 @@
-"""Commands that exchange data with other tools: import, export."""
+"""Commands that exchange data with other tools: import, export, chips."""
 
 import sys
 from collections.abc import Mapping
@@ -101,6 +101,54 @@ def import_(
     _tell(told["report"])
 
 
+@click.command()
+@click.argument("image")
+@click.option("--format", "format_name", required=True, metavar="F", help="Format of the annotations, such as yolo.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--size", default=512, show_default=True, help="Pixels along each side of a chip.")
+@click.option("--overlap", default=0, show_default=True, help="Pixels that neighbours share.")
+@click.option("--visible", default=0.2, show_default=True, help="Least part of an annotation that a chip must show.")
+@click.option("--empty/--no-empty", default=True, show_default=True, help="Keep chips without annotations.")
+@click.option("--unreviewed", is_flag=True, help="Keep chips outside the regions that are done.")
+@click.option("--val", default=0.2, show_default=True, help="Part that is for validation.")
+@click.option("--test", default=0.0, show_default=True, help="Part that is for testing.")
+@click.option("--block", default=4, show_default=True, help="Chips along each side of the squares that stay together.")
+@click.option("--seed", default=0, show_default=True, help="Another seed gives other splits.")
+@click.option(
+    "--pictures",
+    type=click.Choice(["png", "jpg", "tif", "npy"]),
+    default="png",
+    show_default=True,
+    help="Format of the pictures.",
+)
+@click.option("--bands", metavar="N,…", help="Bands to write, counted from 1 [default: all].")
+@as_json
+@click.pass_obj
+def chips(
+    settings: Settings, image: str, format_name: str, output: Path, bands: str | None, as_json: bool, **options: Any
+) -> None:
+    """Cut IMAGE to chips for training, with their annotations and without leaks between the splits."""
+    numbers = None if bands is None else tuple(_band(part) for part in bands.split(","))
+    with (
+        closing(open_existing(settings)) as workspace,
+        reporting(f"chips of {image}", quiet=as_json and not sys.stderr.isatty()) as progress,
+    ):
+        chosen = load("bigimage.exchange.chips").ChipOptions(bands=numbers, **options)
+        made = workspace.export_chips(image, format=format_name, output=output, options=chosen, progress=progress)
+    if as_json:
+        print_json({"path": str(made.path), "report_path": str(made.report_path), **made.report})
+        return
+    click.echo(f"{made.path}: {made.report['chips']} chips, {made.report['written']} annotations")
+    _tell(made.report)
+
+
+def _band(text: str) -> int:
+    """Band from 0 of a number from 1."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is no band; they are counted from 1", param_hint="--bands")
+    return int(text) - 1
+
+
 def _tell(report: Mapping[str, Any]) -> None:
     """Losses and notes, one a line."""
     for loss in report["losses"]:
@@ -109,4 +157,4 @@ def _tell(report: Mapping[str, Any]) -> None:
         click.echo(f"  {note}", err=True)
 
 
-COMMANDS = (import_, export)
+COMMANDS = (import_, export, chips)

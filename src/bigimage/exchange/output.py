@@ -41,13 +41,13 @@ def never() -> bool:
     return False
 
 
-def counted(items: Iterable[T], total: int, progress: Progress, stop: Stop) -> Iterator[T]:
+def counted(items: Iterable[T], total: int, progress: Progress, stop: Stop, *, every: int = LOOK_EVERY) -> Iterator[T]:
     """The items, telling how many there were. Raises Cancelled when somebody wants to stop."""
     k = 0
     for k, item in enumerate(items, 1):
-        if k % LOOK_EVERY == 0:
+        if k % every == 0:
             if stop():
-                raise Cancelled(f"stopped after {k} annotations; nothing was changed")
+                raise Cancelled(f"stopped after {k} of what was to be done; nothing was changed")
             progress(k, max(total, k))
         yield item
     progress(max(total, k), max(total, k))

@@ -120,7 +120,7 @@ def export_annotations(
     module, chosen = vector_format(format), dict(options or {})
     check_options(format, module.OPTIONS, chosen)
     revision, annotations = _one_state(store, info.id, box, where, at)
-    schema = _schema_of(store, info.id, box, where, at)
+    schema = schema_for(store, info.id, box=box, where=where, at=at)
     context = context_for(info, schema, file_name=file_name)
     report = Report()
     total = _count(store, info)
@@ -160,8 +160,13 @@ def _one_state(
     return number, store.query(image, box, where=where, at=at if at is not None else number or None)
 
 
-def _schema_of(
-    store: AnnotationStore, image: str, box: WorldBox | None, where: Where | None, at: Moment | None
+def schema_for(
+    store: AnnotationStore,
+    image: str,
+    *,
+    box: WorldBox | None = None,
+    where: Where | None = None,
+    at: Moment | None = None,
 ) -> Schema:
     """The label schema; where none was set, one made of the labels that occur, sorted by name."""
     schema = store.schema()
