@@ -488,3 +488,57 @@ def test_many_annotations_are_tiles_until_they_are_touched(page: Any, address: s
     corners = {(round(x, 2), round(y, 2)) for x, y in pixels(made, "crowd", feature["geometry"]["coordinates"][0])}
     assert corners == {(600, 440), (612, 440), (613, 453), (600, 452)}
     assert not page.errors
+
+
+def test_people_sign_in_with_their_tokens(browser: Any, viewer: Path, tmp_path: Path) -> None:
+    ws = bi.open_workspace(tmp_path / "ws")
+    scene(tmp_path / "field.tif", size=(300, 400), bands=3, seed=3)
+    ws.ingest(tmp_path / "field.tif")
+    for name, role in (("ada", "annotator"), ("vera", "viewer")):
+        ws.people.add(name, role)
+    tokens = {name: ws.people.issue(name)[0] for name in ("ada", "vera")}
+    context = browser.new_context(viewport=SIZE)
+    page = listen(context.new_page())
+    with server(tmp_path / "ws") as address:
+
+        def enter(token: str) -> None:
+            page.wait_for_selector("dialog.who")
+            page.get_by_label("Token").fill(token)
+            page.get_by_role("button", name="Sign in").click()
+
+        page.goto(address)
+        enter("wrong")
+        page.wait_for_selector("dialog.who .problem:has-text('Nobody has this token')")
+        enter(tokens["ada"])
+        page.wait_for_function("() => [...document.images].some(i => i.closest('.thumb') && i.naturalWidth > 0)")
+        view = Scene.open(page, address, "field", center=(200, 150), resolution=0.5)
+        page.get_by_label("New label").fill("pond")
+        page.keyboard.press("Enter")
+        # only an administrator changes the schema, so the label is refused with a reason
+        page.wait_for_selector(".toast.bad")
+        ws.annotations.set_schema(Schema(labels=(Label(name="pond", value=1),)), author="root")
+        view = Scene.open(page, address, "field", center=(200, 150), resolution=0.5)
+        page.reload()
+        page.wait_for_selector(".saved:has-text('Saved')")
+        view.label("pond")
+        view.tool("b")
+        view.click((-50, -50), (50, 50))
+        view.saved()
+        (feature,) = stored_as(page, address, "field", tokens["ada"])
+        assert feature["properties"]["author"] == "ada"
+        page.get_by_label("Sign out").click()
+        enter(tokens["vera"])
+        page.wait_for_selector(".label:has-text('pond') >> text=1")
+        view.tool("b")
+        view.click((60, 60), (80, 80))
+        page.wait_for_selector(".toast.bad:has-text('vera is viewer')")
+        assert len(stored_as(page, address, "field", tokens["vera"])) == 1
+    context.close()
+
+
+def stored_as(page: Any, address: str, image: str, token: str) -> list[dict[str, Any]]:
+    """Annotations of an image, asked for by somebody."""
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = page.request.get(f"{address}/images/{image}/annotations?crs=native", headers=headers)
+    assert answer.status == 200, answer.text()
+    return answer.json()["features"]

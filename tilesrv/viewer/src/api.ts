@@ -1,5 +1,7 @@
 /** The server as this viewer knows it: requests, and the documents that come back. */
 
+import { credentials, UNKNOWN } from "./session";
+
 export interface Band {
   name: string;
   interpretation: string;
@@ -126,11 +128,12 @@ export function imagePath(id: string, rest = ""): string {
 export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(address(path), init);
+    answer = await fetch(address(path), { ...init, headers: { ...init.headers, ...credentials() } as Record<string, string> });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem(0, "The server cannot be reached.");
   }
+  if (answer.status === 401) dispatchEvent(new Event(UNKNOWN));
   if (!answer.ok) throw await problemOf(answer);
   return answer;
 }

@@ -97,6 +97,7 @@ const ICONS = {
   export: "M12 4v11M7 10.500l5 5 5-5M4 20h16",
   cross: "M12 3v7M12 14v7M3 12h7M14 12h7",
   contrast: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 3v18M15 5v14M18 7.500v9",
+  signout: "M10 4H5v16h5M15 8l4 4-4 4M19 12H9",
   close: "M6 6l12 12M18 6L6 18",
   check: "M5 13l4 4L19 7",
 } as const;

@@ -7,6 +7,7 @@ import { isVolume } from "./format";
 import { Gallery } from "./gallery";
 import { Keys } from "./keys";
 import { parseHash } from "./router";
+import { startSession } from "./session";
 import { shell, type Page } from "./shell";
 import { applyTheme } from "./theme";
 
@@ -61,4 +62,4 @@ class Failure implements Page {
 applyTheme();
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", applyTheme);
 addEventListener("hashchange", () => void open());
-void open();
+void startSession().catch(() => undefined).then(open);

@@ -2,6 +2,7 @@
 
 import { button, fill, h, type Child } from "./dom";
 import type { Keys } from "./keys";
+import { isSignedIn, signOut } from "./session";
 import { themeButton } from "./theme";
 
 export interface Page {
@@ -22,6 +23,7 @@ export function shell(title: string, options: { home: boolean; keys: Keys; tools
     h("div", { class: "spring" }),
     ...(options.tools ?? []),
     themeButton(),
+    isSignedIn() && button({ label: "Sign out", icon: "signout", press: () => void signOut() }),
     button({ label: "Keys", icon: "help", key: "?", press: () => options.keys.help() }),
   );
   const app = document.getElementById("app");

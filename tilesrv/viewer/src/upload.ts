@@ -3,6 +3,7 @@
 import { address, ask, getJson, Problem, words, type Job } from "./api";
 import { button, fill, h } from "./dom";
 import { bytes } from "./format";
+import { credentials } from "./session";
 
 interface Watch {
   done: () => void;
@@ -61,6 +62,7 @@ function send(file: File, line: Line): Promise<Job> {
     const request = new XMLHttpRequest();
     request.open("POST", address(`images?filename=${encodeURIComponent(file.name)}`));
     request.setRequestHeader("Content-Type", "application/octet-stream");
+    for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) =>
       line.show(`sending ${bytes(event.loaded)} of ${bytes(file.size)}`, event.loaded / Math.max(1, file.size));
     request.onload = () => {
