@@ -3,15 +3,18 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from bigimage.workspace import open_workspace
-from tests.drawn import box_feature, point_feature
+from tests.drawn import box_feature, make_images, point_feature
+from tests.unit.tilesrv.conftest import serving
 from tilesrv import changes
+from tilesrv.app import create_app
 
 HERE = "/images/scene/annotations?crs=native"
 
@@ -160,3 +163,27 @@ def test_there_are_only_so_many_listeners(drawing: httpx.Client, monkeypatch: py
 def test_points_have_extents_too(drawing: httpx.Client) -> None:
     drawing.post(HERE, json=[point_feature(501_000, 4_999_000)]).raise_for_status()
     assert log(drawing)["changes"][0]["extent"] == [501_000, 4_999_000, 501_000, 4_999_000]
+
+
+def test_a_listener_that_goes_away_stops_costing(tmp_path: Path) -> None:
+    app = create_app(make_images(tmp_path / "ws"))
+    with serving(app) as address:
+        waker = app.state.context.waker
+        for _ in range(3):
+            with httpx.stream("GET", f"{address}/images/scene/changes/events", timeout=30) as answer:
+                assert next(answer.iter_lines()) == "retry: 2000"
+                _until(lambda: threads() == 1)
+            _until(lambda: threads() == 0)
+        assert waker.generation > 0
+
+
+def threads() -> int:
+    """Threads that watch the database."""
+    return sum(thread.name == "changes" for thread in threading.enumerate())
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,6 +1,7 @@
 """Changing annotations over HTTP: nobody's work is lost, and every problem is told."""
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from shapely.geometry import shape
 
+from bigimage.store.sqlite import SqliteDatabase
 from tests.drawn import box_feature, point_feature
 
 HERE = "/images/scene/annotations?crs=native"
@@ -271,3 +273,32 @@ def test_only_masks_are_painted(drawing: httpx.Client) -> None:
     answer = drawing.post(add(drawing) + "/patches", json=stroke, headers={"If-Match": "*"})
     assert answer.status_code == 400
     assert drawing.post(f"/annotations/{uuid4()}/patches", json=stroke, headers={"If-Match": "*"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("disk I/O error", 503), ("unable to open database file", 503), ("database or disk is full", 507)],
+)
+def test_a_database_that_fails_loses_nothing_and_tells(
+    drawing: httpx.Client, monkeypatch: pytest.MonkeyPatch, fault: str, status: int
+) -> None:
+    address = add(drawing)
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError(fault)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteDatabase, "fetch", fail)
+        requests = [
+            drawing.get(address),
+            drawing.get("/images/scene/annotations"),
+            drawing.get("/images/scene/changes"),
+            drawing.get("/ogc/collections/scene/items"),
+            drawing.post(HERE, json=box_feature(501_000, 4_999_000)),
+            drawing.patch(address, json={"t": 0}, headers={"If-Match": "*"}),
+            drawing.delete(address, headers={"If-Match": "*"}),
+        ]
+    assert {answer.status_code for answer in requests} == {status}
+    assert all("/ws" not in answer.json()["detail"] for answer in requests)
+    assert drawing.get(address).headers["etag"] == '"1"'
+    assert drawing.get("/images/scene/annotations").json()["numberReturned"] == 1
