@@ -1,7 +1,7 @@
 """Python's garbage collector while very many objects pass through.
 
-With its default of one look for every 700 new objects it takes a third of the time of a load, and finds nothing: what
-is loaded holds no circles.
+With its default of one look for every 700 new objects it takes a third of the time of a load, and makes one window in a
+hundred wait for a look at everything that the process holds. It finds nothing: annotations hold no circles.
 """
 
 import gc

@@ -21,6 +21,7 @@ from bigimage.model.mask import ChunkIndex, merge_chunk
 from bigimage.model.where import Slab, Where, touches
 from bigimage.store.bits import chunk_index, unpack_bits, unpack_chunks
 from bigimage.store.cells import LOWEST, ranges
+from bigimage.store.collecting import collecting_rarely
 from bigimage.store.database import FETCH, Database
 from bigimage.store.door import Moment
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup
@@ -141,12 +142,15 @@ class Reader:
         """Annotations in lists; see the door."""
         slab = ask.where.slab
         # which annotations touch a slab is known only when they are read
-        batches = (self._batches if ask.where.ids is None else self._by_ids)(
-            connection, image, ask if slab is None else replace(ask, limit=None)
-        )
+        read = self._batches if ask.where.ids is None else self._by_ids
+        batches = iter(read(connection, image, ask if slab is None else replace(ask, limit=None)))
         left = ask.limit
-        for rows in batches:
-            found = self.annotations(connection, image, rows, at=ask.at)
+        while True:
+            with collecting_rarely():
+                rows = next(batches, None)
+                if rows is None:
+                    return
+                found = self.annotations(connection, image, rows, at=ask.at)
             if slab is not None:
                 found = [a for a in found if touches(a.shape, slab)]
             yield found[:left]

@@ -219,25 +219,26 @@ class SqlStore:
 
     def columns(self, image: str, box: WorldBox, *, where: Where | None = None, limit: int | None = None) -> Columns:
         """Annotations whose boxes touch a box, as columns; see the door."""
-        with self.database.reading() as connection:
-            row = self.lookup.image(connection, image)
-            values = [] if row is None else self.reader.columns(connection, row, box, where or Where(), limit)
-            self.lookup.load_texts(connection, {v[2] for v in values})
-        columns = zip(*values, strict=True) if values else ((),) * 9
-        ids, versions, labels, shapes, geometries, scores, rest, rows, times = columns
-        names, places = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
-        return Columns(
-            keys=np.frombuffer(b"".join(map(self.database.uuid_bytes, ids)), np.uint8).reshape(-1, 16),
-            versions=np.array(versions, dtype=np.int32),
-            labels=places.astype(np.int32),
-            names=tuple(self.lookup.texts[k] for k in names.tolist()),
-            shapes=np.array(shapes, dtype=np.int16),
-            outlines=list(geometries),
-            scores=np.array([np.nan if s is None else s for s in scores], dtype=np.float64),
-            rest=list(rest),
-            places=np.array(rows, dtype=np.int64) & (1 << ENTRY_BITS) - 1,
-            times=np.array([-1 if t is None else t for t in times], dtype=np.int64),
-        )
+        with collecting_rarely():
+            with self.database.reading() as connection:
+                row = self.lookup.image(connection, image)
+                values = [] if row is None else self.reader.columns(connection, row, box, where or Where(), limit)
+                self.lookup.load_texts(connection, {v[2] for v in values})
+            columns = zip(*values, strict=True) if values else ((),) * 9
+            ids, versions, labels, shapes, geometries, scores, rest, rows, times = columns
+            names, places = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
+            return Columns(
+                keys=np.frombuffer(b"".join(map(self.database.uuid_bytes, ids)), np.uint8).reshape(-1, 16),
+                versions=np.array(versions, dtype=np.int32),
+                labels=places.astype(np.int32),
+                names=tuple(self.lookup.texts[k] for k in names.tolist()),
+                shapes=np.array(shapes, dtype=np.int16),
+                outlines=list(geometries),
+                scores=np.array([np.nan if s is None else s for s in scores], dtype=np.float64),
+                rest=list(rest),
+                places=np.array(rows, dtype=np.int64) & (1 << ENTRY_BITS) - 1,
+                times=np.array([-1 if t is None else t for t in times], dtype=np.int64),
+            )
 
     def counts(self, image: str, box: WorldBox, *, size: float) -> list[Count]:
         """Numbers of small annotations per label and square; see the door."""
