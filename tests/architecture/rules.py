@@ -12,7 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
     ("sources", "pyramid", "store", "formats"),
     ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
-    ("exchange", "images"),
+    ("exchange", "images", "demo_labels"),
     ("workspace",),
     ("cli", "cli_annotations", "cli_exchange", "cli_masks", "cli_tools", "demo", "doctor", "__main__"),
 )
@@ -50,10 +50,14 @@ BY_NAME: dict[str, str] = {
 
 ARRAYS = (
     *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
-    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "images", "workspace", "demo", "tilesrv"),
+    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "images", "workspace", "demo"),
+    *("demo_labels", "tilesrv"),
 )
 KERNELS = ("geometry", "resample", "pyramid", "rasterize", "quality", "tilesrv")
-SHAPES = ("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "tilesrv")
+SHAPES = (
+    *("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "demo_labels"),
+    "tilesrv",
+)
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": ARRAYS,
@@ -79,7 +83,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("store",),
     "psycopg": ("store",),
     "alembic": ("store",),
-    "geopandas": ("model.geodataframe", "formats"),
+    "geopandas": ("model.geodataframe", "formats", "demo_labels"),
     "dask": ("parallel", "pyramid.pyramid"),
     "distributed": ("parallel",),
     "yaml": ("formats",),
