@@ -31,7 +31,7 @@ def has_postgis() -> bool:
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server(*, durable: bool = False) -> Iterator[str]:
     """A running server: the URL of its maintenance database, ending in `/postgres`."""
     folder = programs()
     assert folder is not None
@@ -42,7 +42,8 @@ def server() -> Iterator[str]:
         port = _free_port()
         _run(folder / "initdb", "-D", place / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
         # the tests kill clients, never the server or the machine, so nothing needs to reach the disk
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={place} -c fsync=off"
+        sync = "on" if durable else "off"
+        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={place} -c fsync={sync}"
         _run(folder / "pg_ctl", "-D", place / "data", "-w", "-o", options, "-l", place / "log", "start")
         try:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
