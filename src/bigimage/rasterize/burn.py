@@ -1,7 +1,7 @@
 """Shapes to pixels: GDAL's rule, any affine, block by block, the same pixels however the blocks are cut.
 
 A pixel belongs to a polygon when its centre does, by the even-odd rule within a part; parts are united. Where a centre
-lies exactly on an edge, the result is GDAL's (docs/rasterization.md has the cases). Pure and deterministic; the
+lies exactly on an edge, the result is GDAL's (docs/masks.md has the cases). Pure and deterministic; the
 kernels run without the GIL, so blocks can be burned from several threads.
 """
 
