@@ -168,7 +168,7 @@ def _answer(
         result = applied.results[0]
         if isinstance(result, Clash):
             raise Taken(_clash_message(result), _sides(result, sent.documents[0], crs))
-        made = annotations.get(result.id, version=result.version)
+        made = stored(annotations, result.id, result.version)
         response = feature_response(made, crs, status=201 if result.version == 1 else 200)
         response.headers["Location"] = f"{request.base_url}annotations/{made.id}"
         return response
@@ -301,7 +301,7 @@ async def _edit(request: Request, read: Callable[[Target, Annotation], Annotatio
 
     def run() -> Response:
         applied = target.change(make)
-        made = target.annotations.get(target.id, version=applied.results[0].version)
+        made = stored(target.annotations, target.id, applied.results[0].version)
         return feature_response(made, crs_of(made.frame, target.crs))
 
     return await target.context.edits.run(object(), run, request.receive)
@@ -357,7 +357,8 @@ async def revert_annotation(request: Request) -> Response:
 
     def run() -> Response:
         applied = target.change(make)
-        made = target.annotations.get(target.id, version=applied.results[-1].version if applied.results else None)
+        annotations, results = target.annotations, applied.results
+        made = stored(annotations, target.id, results[-1].version) if results else annotations.get(target.id)
         return feature_response(made, crs_of(made.frame, target.crs))
 
     return await target.context.edits.run(object(), run, request.receive)
@@ -392,6 +393,15 @@ async def paint_annotation(request: Request) -> Response:
         return JSONResponse(body, headers={**NO_CACHE, "ETag": etag(made)})
 
     return await target.context.edits.run(object(), run, request.receive)
+
+
+def stored(annotations: Annotations, id_: UUID, version: int) -> Annotation:
+    """An annotation at a version that was just made: the present one, unless somebody was faster still."""
+    try:
+        now = annotations.get(id_)
+    except NotFound:
+        now = None
+    return now if now is not None and now.version == version else annotations.get(id_, version=version)
 
 
 def _image_of(target: Target) -> str:
