@@ -1,5 +1,6 @@
 """NRRD and MetaImage headers through SimpleITK, which knows their geometry; where voxels lie is read off the text."""
 
+import math
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,9 @@ TYPES: dict[int, type[np.generic]] = {
 SPATIAL_KINDS = ("domain", "space")
 ELSEWHERE = {"data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"}
 """NRRD fields that put the voxels anywhere but straight behind the header."""
+TEXTS = ("ascii", "text", "txt")
+MOST_WHOLE = 2 << 30
+"""Bytes of voxels beyond which nothing is read as a whole."""
 PACKINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip"}
 
 
@@ -74,6 +78,7 @@ def read_header(path: Path) -> VolumeHeader:
     axes = (*(("t",) if "t" in sizes else ()), "z", "y", "x", *(("c",) if "c" in sizes else ()))
     where = _payload(path, fields, start, is_nrrd=is_nrrd, sizes=sizes)
     if where is None:
+        _check_whole(path, fields, start, sizes, dtype.itemsize)
         opener = partial(_read_whole, path, np.dtype(kind), axes, sizes)
     else:
         voxels, offset, packing = where
@@ -200,6 +205,29 @@ def _is_plain(fields: dict[str, str], sizes: dict[str, int]) -> bool:
     if "t" in sizes and kinds[-1:] == ["time"]:
         kinds.pop()
     return all(kind in SPATIAL_KINDS for kind in kinds)
+
+
+def _check_whole(path: Path, fields: dict[str, str], start: int, sizes: dict[str, int], itemsize: int) -> None:
+    """Refuse what SimpleITK would need all memory for: it believes what a header says before it looks at the voxels.
+
+    Raises DataError where text is too short for the voxels that it should hold, Unsupported for very large volumes.
+    """
+    count = math.prod(sizes.values())
+    is_text = fields.get("encoding") in TEXTS or fields.get("binarydata", "true").lower() == "false"
+    there = path.stat().st_size - start
+    # a digit and what parts it from the next one
+    if is_text and not _elsewhere(fields) and there < 2 * count - 1:
+        raise DataError(f"{path.name} is cut short: {there} bytes of text cannot hold its {count} voxels")
+    if count * itemsize > MOST_WHOLE:
+        raise Unsupported(
+            f"{path.name} stores its voxels in a way that is read as a whole, and holds {count * itemsize} bytes of "
+            "them; save it with raw or gzip encoding"
+        )
+
+
+def _elsewhere(fields: dict[str, str]) -> bool:
+    """Whether voxels stand in other files."""
+    return bool({"data file", "datafile"} & fields.keys()) or fields.get("elementdatafile", "LOCAL").upper() != "LOCAL"
 
 
 def _read_whole(path: Path, dtype: np.dtype[Any], axes: tuple[str, ...], sizes: dict[str, int]) -> FlatVolume:

@@ -139,6 +139,27 @@ def test_text_and_big_endian_voxels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(opened(path))[0], voxels())
 
 
+def test_headers_that_promise_too_much_are_refused_at_once(tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.nrrd", "spacings: 1 1 1", data=b"1 2 3 4\n", encoding="ascii")
+    path.write_bytes(path.read_bytes().replace(b"sizes: 7 6 5", b"sizes: 4000 4000 500"))
+    with pytest.raises(DataError, match="8 bytes of text cannot hold its 8000000000 voxels"):
+        opened(path)
+    path.write_bytes(path.read_bytes().replace(b"encoding: ascii", b"encoding: bzip2"))
+    with pytest.raises(Unsupported, match="save it with raw or gzip"):
+        opened(path)
+    meta = tmp_path / "b.mha"
+    lines = (
+        "ObjectType = Image",
+        "NDims = 3",
+        "BinaryData = False",
+        "DimSize = 4000 4000 500",
+        "ElementType = MET_SHORT",
+    )
+    meta.write_text("\n".join((*lines, "ElementSpacing = 1 1 1", "ElementDataFile = LOCAL", "1 2 3 4", "")))
+    with pytest.raises(DataError, match="cut short"):
+        opened(meta)
+
+
 @pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
 @pytest.mark.parametrize("compress", [False, True])
 def test_files_that_are_cut_short(tmp_path: Path, name: str, compress: bool) -> None:
