@@ -31,6 +31,9 @@ SMALL: Final = 2.0
 """Pixels along its longer side below which an annotation is small."""
 DRAWN: Final = 1000
 """Small annotations of a tile that are still drawn one by one."""
+GLANCE: Final = 5000
+"""Annotations near a tile up to which they are read to see how many are small; where there are more, they are counted
+in the index first."""
 MOST_SHAPES: Final = 40_000
 """Annotations drawn in one tile; where there are more, larger and larger ones count as small."""
 CLUSTER: Final = 256
@@ -109,26 +112,31 @@ def _pick(store: AnnotationStore, image: str, placement: Placement) -> _Picked:
         if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
             return _Picked(columns, (), 0.0)
         size = max(SMALL * placement.pixel, _least(placement))
-    counts, margin = _counts(store, image, placement, size)
-    if sum(c.count for c in counts) <= DRAWN:
-        columns = _columns(store, image, placement, Where(), margin)
-        if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
-            return _at_home(columns, placement, size, margin)
+    side = 2.0 ** math.ceil(math.log2(size))
+    columns = _columns(store, image, placement, Where(), side, most=min(GLANCE, MOST_SHAPES))
+    if sum(len(c.keys) for c in columns) <= min(GLANCE, MOST_SHAPES):
+        picked, small = _at_home(columns, placement, size, side)
+        if small <= DRAWN:
+            return picked
+    counts = _counts(store, image, placement, size)
     while True:
         columns = _columns(store, image, placement, Where(min_size=size), 0.0)
         if sum(len(c.keys) for c in columns) <= MOST_SHAPES:
-            return _Picked(columns, counts, margin)
+            return _Picked(columns, counts, 2.0 ** math.ceil(math.log2(size)))
         size *= 4
-        counts, margin = _counts(store, image, placement, size)
+        counts = _counts(store, image, placement, size)
 
 
-def _columns(store: AnnotationStore, image: str, placement: Placement, where: Where, margin: float) -> list[Columns]:
+def _columns(
+    store: AnnotationStore, image: str, placement: Placement, where: Where, margin: float, *, most: int | None = None
+) -> list[Columns]:
     """Columns of every box of a tile, at most one more than may be drawn."""
-    return [store.columns(image, padded(box, margin), where=where, limit=MOST_SHAPES + 1) for box in placement.boxes]
+    limit = 1 + (MOST_SHAPES if most is None else most)
+    return [store.columns(image, padded(box, margin), where=where, limit=limit) for box in placement.boxes]
 
 
-def _counts(store: AnnotationStore, image: str, placement: Placement, size: float) -> tuple[list[Count], float]:
-    """Counts of the small annotations that belong to a tile, and how far beyond its boxes they may lie."""
+def _counts(store: AnnotationStore, image: str, placement: Placement, size: float) -> list[Count]:
+    """Counts of the small annotations that belong to a tile; they lie at most a square's side beyond its boxes."""
     side = 2.0 ** math.ceil(math.log2(size))
     found: dict[tuple[tuple[float, ...], str], Count] = {}
     for box in placement.boxes:
@@ -139,10 +147,10 @@ def _counts(store: AnnotationStore, image: str, placement: Placement, size: floa
             counted = store.counts(image, padded(placement.grid.world_bounds(), side), size=size)
         found.update({(c.minimum, c.label): c for c in counted})
     if not found:
-        return [], side
+        return []
     counts = list(found.values())
     at_home, _ = placement.home(_middles(counts))
-    return [c for c, here in zip(counts, at_home.tolist(), strict=True) if here], side
+    return [c for c, here in zip(counts, at_home.tolist(), strict=True) if here]
 
 
 def _middles(counts: Sequence[Count]) -> NDArray[np.float64]:
@@ -150,19 +158,20 @@ def _middles(counts: Sequence[Count]) -> NDArray[np.float64]:
     return np.array([c.minimum for c in counts]) + np.array([[c.size / 2] for c in counts])
 
 
-def _at_home(parts: Sequence[Columns], placement: Placement, size: float, side: float) -> _Picked:
-    """Everything but the small annotations that belong to another tile, by the squares that they are counted in."""
+def _at_home(parts: Sequence[Columns], placement: Placement, size: float, side: float) -> tuple[_Picked, int]:
+    """Everything but the small annotations that belong to another tile, by the squares that they are counted in.
+
+    And how many small ones belong to this tile.
+    """
     columns = _joined(parts)
     paths = mvt.flatten(columns.outlines)
     box = mvt.extents(paths)
     rows = np.flatnonzero((box[:, 2] - box[:, 0] < size) & (box[:, 3] - box[:, 1] < size) & (box[:, 0] <= box[:, 2]))
     centre = box[rows, :2] / 2 + box[rows, 2:] / 2
     at_home, _ = placement.home((np.floor(centre / side) + 0.5) * side)
-    if not at_home.all():
-        kept = np.ones(len(box), np.bool_)
-        kept[rows] = at_home
-        columns = _taken(columns, np.flatnonzero(kept))
-    return _Picked([columns], (), side)
+    kept = np.ones(len(box), np.bool_)
+    kept[rows] = at_home
+    return _Picked([_taken(columns, np.flatnonzero(kept))], (), side), int(np.count_nonzero(at_home))
 
 
 def _taken(columns: Columns, rows: NDArray[np.int64]) -> Columns:
