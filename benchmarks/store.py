@@ -2,8 +2,8 @@
 
 Contenders are this project's store on SQLite and on PostgreSQL, and what people use instead: rows with SQLite's R*Tree,
 and a PostGIS table filled by binary COPY with a GiST index. The peers keep no history, versions or authors. Each lives
-in a process of its own; loads take turns, so that a busy machine slows all alike. Time starts with random coordinates and
-ends with the commit; it includes making the objects that are stored, which is also given alone.
+in a process of its own; loads take turns, so that a busy machine slows all alike. Time starts with random coordinates
+and ends with the commit; it includes making the objects that are stored, which is also given alone.
 
     python -m benchmarks.store --count 1000000 --repeat 3
 
