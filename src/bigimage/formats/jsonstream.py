@@ -146,13 +146,15 @@ class _Text:
                 if partial and self._more():
                     continue
                 self._at = error.pos
-                self.fail("the file ends in the middle of a value" if partial and self._ended else error.msg)
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._window.rstrip())
+                self.fail("the file ends in the middle of a value" if cut else error.msg)
             except RecursionError:
                 self.fail("values are nested too deeply")
             except ValueError as error:
                 self.fail(str(error)[:200])
             # a number may go on in what is not read yet
-            if end == len(self._window) and self._more():
+            tail = self._window[end : end + _NEAR]
+            if end + len(tail) == len(self._window) and not tail.strip("0123456789.eE+-") and self._more():
                 continue
             self._at = end
             return value

@@ -342,7 +342,7 @@ def _read_skeleton(element: ElementTree.Element, context: Context, label: str) -
     order = known.skeleton.points if known and known.skeleton else ()
     named = bool(order) and set(found) <= set(order)
     listed = [found.get(name, (None, 0)) for name in order] if named else list(found.values())
-    if not listed:
+    if not found:
         raise ValueError("a skeleton has no points")
     places, flags = tuple(p for p, _ in listed), tuple(f for _, f in listed)
     return Keypoints(places, flags, () if named or all(n.isdecimal() for n in found) else tuple(found))
