@@ -17,12 +17,14 @@ from bigimage.sources.dicom.layout import read_layout
 from bigimage.sources.dicom.mosaic import Mosaic, find_mosaic, tile_planes
 from bigimage.sources.dicom.tags import FUNCTIONAL_GROUPS, TAGS
 from bigimage.sources.dicom.values import read_values
-from bigimage.sources.dicom.verdicts import Code
+from bigimage.sources.dicom.verdicts import Code, Refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP_TAGS = frozenset(TAGS.values())
+MOST_FRAMES = 200_000
+"""Frames of one file beyond which it is taken to be damaged; each of them is looked at."""
 Notes = list[tuple[Code, str]]
 
 
@@ -40,6 +42,8 @@ class _File:
 def read_frames(header: FileHeader) -> tuple[list[Frame], Notes]:
     """Frames of one file and what is odd about it. Raises Refusal where its pixels cannot be read."""
     layout, notes = read_layout(header)
+    if layout.frames > MOST_FRAMES:
+        raise Refusal(Code.TOO_LARGE, f"has {layout.frames} frames; up to {MOST_FRAMES} are read")
     top = header.elements
     file = _File(
         header=header,

@@ -6,6 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedCTImageStorage, EnhancedMRImageStorage, RTDoseStorage
 
+from bigimage.errors import DataError
 from tests.unit.sources.dicom.series import (
     AXIAL,
     FRAME,
@@ -183,3 +184,10 @@ def test_real_enhanced_images(shared_data: Path) -> None:
     (dose,) = opened(folder / "pydicom_misc" / "in" / "rtdose.dcm")
     assert dose.info.shape == (15, 10, 10)
     assert dose.info.value["slope"] == 1e-6
+
+
+def test_endless_frames_are_refused(tmp_path: Path) -> None:
+    ds = slice_of_ct(0)
+    put_pixels(ds, np.zeros((300_000, 1, 1), np.uint8))
+    with pytest.raises(DataError, match=r"TOO_LARGE: 000\.dcm has 300000 frames"):
+        opened(*save([ds], tmp_path))
