@@ -25,7 +25,7 @@ def paint(shape: Shape, grid: Grid, box: IndexBox) -> "NDArray[np.bool_]":
     for a mask on other pixels, and for a volume.
     """
     if isinstance(shape, Mask):
-        return shape.read(box.shift(_offset(grid, shape.grid)))
+        return shape.read(box.shift(grid_offset(grid, shape.grid)))
     prepared = prepare([outline(shape)], grid)
     return burn(prepared, np.ones(1, np.uint8), box).astype(np.bool_)
 
@@ -40,7 +40,7 @@ def outline_mask(mask: Mask) -> Polygon:
     return Polygon(shapely.normalize(found.shapes[0]))
 
 
-def _offset(part: Grid, whole: Grid) -> tuple[int, ...]:
+def grid_offset(part: Grid, whole: Grid) -> tuple[int, ...]:
     """Index in a grid of the first pixel of another one. Raises InputError unless their pixels are the same."""
     if part == whole:
         return (0,) * whole.ndim

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from bigimage.errors import Conflict, DataError, InputError, NotFound
+from bigimage.exchange.masks import MaskReader
 from bigimage.exchange.merging import merged, says_same
 from bigimage.exchange.output import (
     REPORT_SUFFIX,
@@ -25,7 +26,10 @@ from bigimage.exchange.output import (
 )
 from bigimage.exchange.painting import outline_mask, paint
 from bigimage.formats.door import Context, Options, Report, VectorFormat, check_options
-from bigimage.formats.vector import FORMATS, format_for
+from bigimage.formats.mask import FORMATS as MASKS
+from bigimage.formats.mask import format_for as mask_format_for
+from bigimage.formats.mask import sniff as sniff_mask
+from bigimage.formats.vector import FORMATS, format_for, sniff
 from bigimage.geometry.box import WorldBox
 from bigimage.model.annotation import Annotation
 from bigimage.model.change import Added, Change, Edited, Removed, Revision
@@ -58,10 +62,21 @@ class Imported:
 
 
 def vector_format(name: str) -> VectorFormat:
-    """Format of a name. Raises InputError."""
+    """Format of a name; a mask format reads annotations, too. Raises InputError."""
+    if name in MASKS:
+        return MaskReader(MASKS[name])
     if name not in FORMATS:
         raise InputError(f"unknown format {name!r}; annotations can be written as {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def file_format(path: Path) -> str:
+    """Name of the format of annotations or masks that a file is of.
+
+    Raises NotFound, DataError when it is of none, InputError when it may be of several.
+    """
+    # masks are asked last, for their modules bring heavy libraries
+    return format_for(path) if sniff(path) or not sniff_mask(path) else mask_format_for(path)
 
 
 def context_for(info: ImageInfo, schema: Schema, *, file_name: str = "", source: str = "") -> Context:
@@ -215,7 +230,7 @@ def import_annotations(
     """
     if not path.exists():
         raise NotFound(f"{path} does not exist")
-    name = format or format_for(path)
+    name = format or file_format(path)
     module, chosen = vector_format(name), dict(options or {})
     check_options(name, module.OPTIONS, chosen)
     schema = store.schema() or Schema()
