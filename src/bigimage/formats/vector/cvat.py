@@ -82,7 +82,9 @@ def write_pages(path: Path, pages: Iterable[Page], *, context: Context, report: 
     """Write the images of a data set."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
-        file.write(f"<meta><job><labels>{''.join(_labels(context))}</labels></job></meta>\n")
+        file.write(
+            f"<meta><task><name>{escape(context.image)}</name><labels>{''.join(_labels(context))}</labels></task></meta>\n"
+        )
         for k, page in enumerate(pages):
             size = {"width": page.pixels.width, "height": page.pixels.height}
             file.write(tag("image", id=k, name=page.name, subset=page.split or None, **size) + ">\n")

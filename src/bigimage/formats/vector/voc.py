@@ -58,10 +58,20 @@ def write_pages(path: Path, pages: Iterable[Page], *, context: Context, report: 
             target.parent.mkdir(parents=True, exist_ok=True)
             _write(target, page, context, report, _base(options))
             splits.setdefault(page.split or "trainval", []).append(name.stem)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "labelmap.txt").write_text("".join(_colours(context)), encoding="utf-8", newline="\n")
     for split, names in splits.items():
         target = path / "ImageSets" / "Main" / f"{split}.txt"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("".join(f"{n}\n" for n in names), encoding="utf-8", newline="\n")
+
+
+def _colours(context: Context) -> Iterator[str]:
+    """Labels and their colours, for readers that know none but the twenty of the contest."""
+    yield "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
+    for label in context.schema.labels:
+        red, green, blue = bytes.fromhex(label.color[1:])
+        yield f"{label.name}:{red},{green},{blue}::\n"
 
 
 def _write(path: Path, page: Page, context: Context, report: Report, base: int) -> None:
