@@ -4,6 +4,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
@@ -87,18 +88,16 @@ def _spool(annotations: Annotations, image: str, query: LogQuery, url: str) -> I
     head = {"image": image, "since": query.since, "until": until, "revision": latest}
     if until < latest:
         head["next"] = with_query(url, since=until)
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the answer's sender closes it
-    try:
+    with ExitStack() as unless_done:
+        file: IO[bytes] = unless_done.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))  # pyright: ignore[reportAssignmentType]
         file.write(json.dumps(head)[:-1].encode() + b', "changes": [')
         for k, logged in enumerate(annotations.changes(image, since=query.since, until=until)):
             entry = entry_of(logged, query.crs) if query.features else brief(logged)
             file.write((b"" if k == 0 else b",\n") + json.dumps(entry, ensure_ascii=False).encode())
         file.write(b"]}")
         file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file  # pyright: ignore[reportReturnType]
+        unless_done.pop_all()  # whoever sends it closes it
+    return file
 
 
 def _until(annotations: Annotations, image: str, query: LogQuery, latest: int) -> int:
