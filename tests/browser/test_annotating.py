@@ -1,6 +1,7 @@
 """Drawing in the web viewer: what is stored is what was drawn, whoever else draws and whatever the server does."""
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,7 @@ def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made:
     close([first, first + along * long], (-300, -50), (-200, -90))
     assert not page.errors
     page.reload()
-    page.wait_for_selector(".label:has-text('pond') >> text=6")
+    page.wait_for_selector(".label:has-text('pond') .label-count:text-is('6')")
     clear(page, address, "field")
 
 
@@ -323,6 +324,49 @@ def test_a_mask_is_painted_as_a_job_and_shown(page: Any, address: str) -> None:
     clear(page, address, "shared")
 
 
+def test_annotations_leave_as_a_file_and_come_back(page: Any, address: str, tmp_path: Path) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=1)
+    view.label("pond")
+    view.tool("e")
+    view.click((-200, -100), (200, 100))
+    view.saved()
+    page.get_by_label("Export and import").click()
+    page.get_by_label("Format").select_option("geojson")
+    page.get_by_role("button", name="What would be lost?").click()
+    page.wait_for_selector(".report:has-text('1 written')")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "field.geojson")
+    before = stored(page, address, "field")
+    clear(page, address, "field")
+    # as another tool would write it: what was removed here stays removed
+    document = json.loads((tmp_path / "field.geojson").read_text())
+    for feature in document["features"]:
+        del feature["id"], feature["properties"]["id"]
+    (tmp_path / "other.geojson").write_text(json.dumps(document))
+    page.get_by_label("File of annotations").set_input_files(tmp_path / "other.geojson")
+    page.wait_for_selector(".toast.good:has-text('imported')")
+    page.wait_for_selector(".label:has-text('pond') .label-count:text-is('1')")
+    (back,) = stored(page, address, "field")
+    assert back["shape"]["radii"] == pytest.approx(before[0]["shape"]["radii"], rel=1e-6)
+    clear(page, address, "field")
+
+
+def test_a_ruler_measures_on_the_ground(page: Any, address: str) -> None:
+    view = Scene.open(page, address, "field", center=(600, 450), resolution=1)
+    view.tool("m")
+    view.click((-200, 0), (200, 0), (200, 100))
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".ruler:has-text('°')")
+    length, angle, area = (part.strip() for part in page.locator(".ruler").inner_text().split("   "))
+    assert float(length.split()[0]) == pytest.approx(250, rel=5e-3)
+    assert angle == "90.0°"
+    assert float(area.split()[1]) == pytest.approx(0.5 if "ha" in area else 5000, rel=1e-2)
+    page.keyboard.press("Escape")
+    assert page.locator(".ruler:visible").count() == 0
+    assert stored(page, address, "field") == []
+
+
 def voxel_places(
     page: Any, made: Path, places: list[tuple[float, float]]
 ) -> tuple[list[tuple[float, float]], np.ndarray]:
@@ -383,7 +427,7 @@ def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address
     first.keyboard.press("Enter")
     views[0].saved()
     # it appears at the other's, who loses the connection, goes on working, and comes back
-    second.wait_for_selector(".label:has-text('pond') >> text=1")
+    second.wait_for_selector(".label:has-text('pond') .label-count:text-is('1')")
     second.wait_for_timeout(300)
     contexts[1].set_offline(True)
     views[1].click((0, 0))
@@ -405,7 +449,7 @@ def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address
     ]
     assert {(525, 530), (650, 400), (650, 500), (550, 400)} in corners
     assert {(550, 500), (680, 375), (650, 500), (550, 400)} in corners
-    first.wait_for_selector(".label:has-text('pond') >> text=2")
+    first.wait_for_selector(".label:has-text('pond') .label-count:text-is('2')")
     clear(first, address, "shared")
     for context in contexts:
         context.close()
@@ -528,7 +572,7 @@ def test_people_sign_in_with_their_tokens(browser: Any, viewer: Path, tmp_path: 
         assert feature["properties"]["author"] == "ada"
         page.get_by_label("Sign out").click()
         enter(tokens["vera"])
-        page.wait_for_selector(".label:has-text('pond') >> text=1")
+        page.wait_for_selector(".label:has-text('pond') .label-count:text-is('1')")
         view.tool("b")
         view.click((60, 60), (80, 80))
         page.wait_for_selector(".toast.bad:has-text('vera is viewer')")

@@ -137,7 +137,7 @@ export class Labels {
       title: label?.definition ?? name, on: { click: () => this.pick(name) },
     }, swatch(this.colour(name)), h("span", {}, name), k < 9 && h("kbd", {}, k + 1));
     const count = this.counts.get(name) ?? 0;
-    return h("li", { class: "label" }, pick, count > 0 && h("span", { class: "muted" }, count.toLocaleString("en")),
+    return h("li", { class: "label" }, pick, count > 0 && h("span", { class: "muted label-count" }, count.toLocaleString("en")),
       this.toggle(this.hidden, name, ["Show", "Hide"], ["hidden", "eye"]),
       this.toggle(this.locked, name, ["Unlock", "Lock"], ["lock", "unlock"]));
   }

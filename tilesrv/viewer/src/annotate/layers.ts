@@ -44,6 +44,7 @@ export class LayersPanel {
   private readonly visible = new Set<string>();
   private opacity = 0.5;
   private painting = "";
+  private timer = 0;
 
   constructor(private readonly options: LayersOptions) {
     options.labels.watch(() => this.draw());
@@ -55,6 +56,13 @@ export class LayersPanel {
     this.layers = (await getJson<{ masks: MaskLayerDocument[] }>(imagePath(this.options.image, "/masks"))).masks;
     this.draw();
     this.changed();
+  }
+
+  /** Ask again, soon: the server paints stored layers after edits. */
+  refresh(): void {
+    clearTimeout(this.timer);
+    if (![...this.visible].some((name) => name !== LIVE)) return;
+    this.timer = window.setTimeout(() => void this.open().catch(() => undefined), 1500);
   }
 
   private changed(): void {

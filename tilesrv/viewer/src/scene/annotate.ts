@@ -26,6 +26,8 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   null,
   { tool: "brush", label: "Brush", icon: "brush", key: "d" },
   { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
+  null,
+  { tool: "measure", label: "Measure length, angle and area", icon: "ruler", key: "m" },
 ];
 
 /** All of it. */
@@ -61,8 +63,11 @@ export class SceneAnnotations {
     this.layers = new LayersPanel({ image: image.id, labels: this.bench.labels, live: true, show: (shown) => this.masks.show(shown) });
     this.bench.sections.push(section("Masks", this.layers.element, false));
     this.store.watch(() => {
-      if (!this.store.waiting) this.masks.refresh();
+      if (this.store.waiting) return;
+      this.masks.refresh();
+      this.layers.refresh();
     });
+    scene.map.getTargetElement()?.parentElement?.append(this.editor.ruler.text);
     this.bench.showTool("select");
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => this.editor.cancel());
     keys.add("Draw", ["Enter"], "Finish the line or polygon", () => this.editor.finishDrawing());

@@ -25,10 +25,11 @@ import { Handles } from "./handles";
 import type { Mode, SceneMap } from "./map";
 import { MaskLayer, maskOf } from "./masks";
 import { corners, handleStyle, sketch, styleOf } from "./styles";
+import { Ruler } from "./ruler";
 import type { Mercator, Native } from "./tiles";
 import { VectorTiles } from "./vectors";
 
-export type Tool = "select" | "brush" | "eraser" | DrawTool;
+export type Tool = "select" | "brush" | "eraser" | "measure" | DrawTool;
 
 export interface EditorOptions {
   image: ImageRecord;
@@ -56,6 +57,7 @@ export class Editor {
   private readonly handles: Handles;
   private readonly snap: Snap;
   readonly brush: Brush;
+  readonly ruler: Ruler;
   private draw: Draw | null = null;
   private busy = false;
 
@@ -69,8 +71,10 @@ export class Editor {
     this.modify = new Modify({ features: this.chosen, pixelTolerance: 9, style: handleStyle(true) });
     this.snap = new Snap({ source: this.source, pixelTolerance: 8 });
     this.brush = new Brush({ grid: native.grid, colour: () => labels.colour(labels.current), done: (stroke, op) => this.paint(stroke, op) });
-    for (const layer of [this.tiles.layer, this.masks.layer, this.layer, this.handles.layer, this.brush.layer]) scene.map.addLayer(layer);
-    for (const one of [this.translate, this.modify, this.handles, this.snap, this.brush]) scene.map.addInteraction(one);
+    this.ruler = new Ruler(options.image, native.grid);
+    const layers = [this.tiles.layer, this.masks.layer, this.layer, this.handles.layer, this.ruler.layer, this.brush.layer];
+    for (const layer of layers) scene.map.addLayer(layer);
+    for (const one of [this.translate, this.modify, this.handles, this.ruler.draw, this.snap, this.brush]) scene.map.addInteraction(one);
     this.listen();
   }
 
@@ -272,7 +276,8 @@ export class Editor {
     const paints = this.tool === "brush" || this.tool === "eraser";
     this.brush.op = this.tool === "eraser" ? "subtract" : "add";
     this.brush.setActive(paints);
-    if (this.tool !== "select" && this.tool !== "brush" && this.tool !== "eraser") {
+    this.ruler.setActive(this.tool === "measure");
+    if (this.tool !== "select" && this.tool !== "brush" && this.tool !== "eraser" && this.tool !== "measure") {
       if (this.tool !== "hole") this.select([]);
       this.draw = drawing(this.tool, native.grid, sketch(this.labels.colour(this.labels.current)), (drawn) => this.finish(drawn));
       // beneath the snapping, which must see each pointer first
@@ -292,11 +297,11 @@ export class Editor {
   }
 
   finishDrawing(): void {
-    this.draw?.finishDrawing();
+    (this.tool === "measure" ? this.ruler.draw : this.draw)?.finishDrawing();
   }
 
   takeBack(): void {
-    this.draw?.removeLastPoint();
+    (this.tool === "measure" ? this.ruler.draw : this.draw)?.removeLastPoint();
   }
 
   private finish(drawn: Drawn): void {

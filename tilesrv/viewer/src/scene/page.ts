@@ -4,6 +4,7 @@ import type { ImageRecord } from "../api";
 import { button, fill, h } from "../dom";
 import { displayOf, displayQuery, displayState, type Display } from "../display";
 import { showDetails } from "../details";
+import { showExchange } from "../annotate/exchange";
 import { Keys } from "../keys";
 import { panel, section } from "../panel";
 import { numbersOf, remember } from "../router";
@@ -31,8 +32,9 @@ export class ScenePage implements Page {
     private readonly state: Readonly<Record<string, string>>,
   ) {
     this.display = displayOf(image, state);
+    const files = button({ label: "Export and import", icon: "export", press: () => void showExchange(image.id) });
     const about = button({ label: "About this image", icon: "info", key: "I", press: () => showDetails(image) });
-    shell(image.id, { home: true, keys: this.keys, tools: [about] }, h("main", { class: "work" }, this.stage));
+    shell(image.id, { home: true, keys: this.keys, tools: [files, about] }, h("main", { class: "work" }, this.stage));
     void this.open();
   }
 

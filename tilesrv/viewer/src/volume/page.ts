@@ -3,6 +3,7 @@
 import { getJson, imagePath, type ImageRecord } from "../api";
 import { button, fill, h } from "../dom";
 import { showDetails } from "../details";
+import { showExchange } from "../annotate/exchange";
 import { short } from "../format";
 import { subtract, column, decompose, type Point3 } from "../grid";
 import { Keys } from "../keys";
@@ -44,8 +45,9 @@ export class VolumePage implements Page {
     private readonly state: Readonly<Record<string, string>>,
   ) {
     this.times = image.axes.includes("t") ? image.shape[image.axes.indexOf("t")] ?? 1 : 1;
+    const files = button({ label: "Export and import", icon: "export", press: () => void showExchange(image.id) });
     const about = button({ label: "About this image", icon: "info", key: "I", press: () => showDetails(image) });
-    shell(image.id, { home: true, keys: this.keys, tools: [about] }, h("main", { class: "work" }, this.stage));
+    shell(image.id, { home: true, keys: this.keys, tools: [files, about] }, h("main", { class: "work" }, this.stage));
     void this.open();
   }
 
