@@ -8,25 +8,27 @@ import hashlib
 import json
 import os
 import sqlite3
-import struct
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import sqlalchemy as sa
 
 from bigimage.errors import BackendError, Conflict, DataError, Unsupported
 from bigimage.store import tables
-from bigimage.store.database import FETCH, HEAD, Database
+from bigimage.store.database import HEAD, Database
 from bigimage.store.sql import SqlStore
 from bigimage.store.sqlite import SqliteDatabase
 from bigimage.store.verify import verify_within
 
 FORMAT = 1
+SEALED = 2000
+"""Rows that are digested together; a part of the format."""
 _SEAL = "CREATE TABLE seal (document TEXT NOT NULL)"
 _KEPT = [t for t in tables.metadata.sorted_tables if t not in tables.PASSING]
 
@@ -133,39 +135,40 @@ def _copy(source: sa.Connection, sink: sa.Connection | None) -> tuple[dict[str, 
     digests: dict[str, str] = {}
     for table in _KEPT:
         digest, count = hashlib.sha256(), 0
-        for rows in _rows(source, table):
-            digest.update(b"".join(_plain(value) for row in rows for value in row.values()))
+        names = [column.name for column in table.columns]
+        query = sa.select(table).order_by(*table.primary_key.columns)
+        result = source.execution_options(yield_per=SEALED).execute(query)
+        for rows in result.partitions(SEALED):
+            for column in zip(*rows, strict=True):
+                digest.update(_plain(column))
             count += len(rows)
             if sink is not None:
-                sink.execute(sa.insert(table), rows)
+                sink.execute(sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows])
         counts[table.name], digests[table.name] = count, digest.hexdigest()
     return counts, digests
 
 
-def _rows(source: sa.Connection, table: sa.Table) -> Iterator[list[dict[str, Any]]]:
-    """Rows of a table, some at a time."""
-    query = sa.select(table).order_by(*table.primary_key.columns)
-    result = source.execution_options(yield_per=FETCH).execute(query)
-    for part in result.mappings().partitions():
-        yield [dict(row) for row in part]
-
-
-def _plain(value: Any) -> bytes:
-    """Bytes that stand for a value, the same on every database."""
-    match value:
-        case None:
-            return b"n"
-        case int():
-            return b"i%d;" % value
-        case float():
-            return b"f" + struct.pack("<d", value)
-        case str():
-            text = value.encode()
-            return b"s%d:" % len(text) + text
-        case UUID():
-            return b"u" + value.bytes
+def _plain(column: Sequence[Any]) -> bytes:
+    """Bytes that stand for some values of a column, the same on every database."""
+    present = [value for value in column if value is not None]
+    gaps = np.packbits([value is None for value in column]).tobytes()
+    match present[:1]:
+        case []:
+            return gaps
+        case [int()]:
+            return gaps + np.array(present, dtype="<i8").tobytes()
+        case [float()]:
+            return gaps + np.array(present, dtype="<f8").tobytes()
         case _:
-            return b"b%d:" % len(value) + bytes(value)
+            parts = list(map(_bytes, present))
+            return gaps + np.array(list(map(len, parts)), dtype="<i8").tobytes() + b"".join(parts)
+
+
+def _bytes(value: Any) -> bytes:
+    """Bytes of a text, a UUID or of what the driver gives for bytes."""
+    if isinstance(value, str):
+        return value.encode()
+    return value.bytes if isinstance(value, UUID) else bytes(value)
 
 
 def _settle(path: Path) -> None:
