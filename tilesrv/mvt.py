@@ -100,9 +100,9 @@ def extents(paths: Paths) -> NDArray[np.float64]:
 
 def sound(paths: Paths) -> Paths:
     """Paths without the vertices that have no finite place, no coordinate beyond what can be clipped."""
+    if not len(paths.xy) or (paths.xy.min() >= -MOST and paths.xy.max() <= MOST):
+        return paths
     there = np.isfinite(paths.xy).all(axis=1)
-    if there.all():
-        return paths._replace(xy=np.clip(paths.xy, -MOST, MOST))
     first = np.concatenate([[0], np.cumsum(there)])[paths.first]
     return paths._replace(xy=np.clip(paths.xy[there], -MOST, MOST), first=first)
 

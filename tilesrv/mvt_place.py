@@ -66,9 +66,10 @@ class NativePlacement:
         return (_bounds(self.level.to_world(ends.reshape(-1, 2)), self.grid),)
 
     def _coordinates(self, points: Doubles) -> Doubles:
-        """Tile coordinates of world points."""
-        index = self.level.to_index(points)[:, ::-1]
-        return (index - np.array([self.x, self.y]) * self.tile) * (EXTENT / self.tile)
+        """Tile coordinates of world points: `Grid.to_index` and the tile's own affine in one."""
+        matrix = np.asarray(self.level.affine)
+        turn = np.linalg.inv(matrix[:, :2])[::-1].T * (EXTENT / self.tile)
+        return (points - matrix[:, 2]) @ turn - np.array([self.x, self.y]) * float(EXTENT)
 
     def place(self, paths: Paths) -> Paths:
         """Paths in the tile's coordinates; straight edges stay straight."""
