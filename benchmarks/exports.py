@@ -1,0 +1,116 @@
+"""Time and memory of exporting many polygons in each format, and of geopandas writing the same from memory.
+
+    python -m benchmarks.exports --count 1000000
+
+The store is made once; each export is a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import shapely
+
+from benchmarks.harness import Runs, machine, run, size_mb, table
+from bigimage.exchange.vector import export_annotations
+from bigimage.geometry.frame import GeoFrame
+from bigimage.geometry.grid import Grid
+from bigimage.model.annotation import Annotation
+from bigimage.model.image import Band, ImageInfo
+from bigimage.model.labels import Label, Schema
+from bigimage.model.shape import Polygon
+from bigimage.store.opening import open_store
+
+GRID = Grid.from_transform((0.3, 0, 500_000, 0, -0.3, 5_000_000), (100_000, 100_000), GeoFrame.of("EPSG:32633"))
+INFO = ImageInfo(id="scene", grid=GRID, axes=("y", "x"), shape=GRID.shape, dtype="uint8", bands=(Band(name="gray"),))
+SCHEMA = Schema(labels=tuple(Label(name=name, value=k) for k, name in enumerate(("ship", "building", "tree"), 1)))
+SUFFIXES = {"coco": "json", "geojson": "geojson", "geojsonseq": "ndjson", "geoparquet": "parquet", "flatgeobuf": "fgb"}
+LIMITS = {"coco": "60 s and 1 GB are asked for a million", "geoparquet": "a fifth of geojson's time is asked for"}
+
+
+def polygons(count: int) -> Iterator[Annotation]:
+    """Blobs of 8 to 20 corners, a few metres wide, all over the scene."""
+    rng = np.random.default_rng(11)
+    for first in range(0, count, 10_000):
+        number = min(10_000, count - first)
+        middles = rng.uniform(50, 99_950, (number, 2))
+        corners = rng.integers(8, 21, number)
+        for k in range(number):
+            turn = np.sort(rng.uniform(0, 2 * np.pi, corners[k]))
+            reach = rng.uniform(6, 14, corners[k])
+            index = middles[k] + np.stack([np.sin(turn), np.cos(turn)], axis=1) * reach[:, None]
+            shape = Polygon(shapely.Polygon(GRID.to_world(index)))
+            label = SCHEMA.labels[(first + k) % 3].name
+            yield Annotation(
+                id=UUID(int=first + k + 1), image="scene", label=label, shape=shape, frame=GRID.frame, origin="import"
+            )
+
+
+def make(place: Path, count: int) -> None:
+    """Fill a store."""
+    store = open_store(place)
+    store.set_schema(SCHEMA, author="benchmark")
+    store.load("scene", polygons(count), author="benchmark")
+    store.close()
+
+
+def export(place: Path, format: str, output: Path) -> None:
+    """One export, as `bigimage export` makes it."""
+    store = open_store(place)
+    options = {"crs": "native"} if format.startswith("geojson") else {}
+    export_annotations(store, INFO, format=format, output=output, options=options)
+    store.close()
+
+
+def peer(place: Path, output: Path) -> None:
+    """What a script with geopandas does: all annotations in a table, then GeoJSON through GDAL."""
+    import geopandas
+
+    store = open_store(place)
+    found = list(store.query("scene"))
+    table = geopandas.GeoDataFrame(
+        {"label": [a.label for a in found]}, geometry=[a.shape.geometry for a in found], crs=GRID.frame.crs
+    )
+    table.to_file(output, driver="GeoJSON")
+    store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--formats", default="coco,geojson,geoparquet,flatgeobuf")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        place, format, output = Path(arguments.work[0]), arguments.work[1], Path(arguments.work[2])
+        peer(place, output) if format == "geopandas" else export(place, format, output)
+        return
+    formats = [*arguments.formats.split(","), "geopandas"]
+    rows = {name: Runs(name, note=LIMITS.get(name, "")) for name in formats}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "a.db"
+        make(place, arguments.count)
+        for _ in range(arguments.repeat):
+            for name in formats:
+                output = Path(folder) / f"out.{SUFFIXES.get(name, 'geojson')}"
+                command = [sys.executable, "-m", "benchmarks.exports", "--work", str(place), name, str(output)]
+                wall, cpu, rss, error = run(command)
+                row = rows[name]
+                row.wall.append(wall)
+                row.cpu.append(cpu)
+                row.rss.append(rss)
+                row.output = size_mb(output)
+                row.note = error or row.note
+                output.unlink(missing_ok=True)
+        source = size_mb(place)
+    print(machine())
+    print(table(list(rows.values()), source_mb=source, reference="geojson"))
+
+
+if __name__ == "__main__":
+    main()
