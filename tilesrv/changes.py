@@ -152,6 +152,8 @@ async def change_events(request: Request) -> Response:
         since = await context.reads.run(object(), lambda: state(context.workspace.annotations, image, None))
     headers = {**NO_STORE, "X-Accel-Buffering": "no"}  # nginx would hold events back
     context.waker.require_place()
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="text/event-stream")
     return StreamingResponse(_follow(context, image, since), media_type="text/event-stream", headers=headers)
 
 

@@ -16,7 +16,7 @@ SECURITY = (
 )
 EXPOSED = (
     *("Content-Range", "Content-Length", "ETag", "Accept-Ranges"),
-    *("Link", "Location", "Retry-After", "X-Total-Count"),
+    *("Link", "Location", "Retry-After", "X-Total-Count", "Content-Crs"),
 )
 """Headers that scripts of other origins may read."""
 

@@ -187,3 +187,9 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_head_request_does_not_listen(drawing: httpx.Client) -> None:
+    answer = drawing.head("/images/scene/changes/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert threads() == 0
