@@ -13,6 +13,7 @@ from bigimage.errors import InputError
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.geojson import geometry_dict
+from bigimage.model.member import box_numbers
 from bigimage.model.shape import Polygon
 
 RegionState = Literal["open", "claimed", "done"]
@@ -108,8 +109,7 @@ def region_dict(region: Region) -> dict[str, Any]:
     `box` is `[x0, y0, x1, y1]`, of a volume `[x0, y0, x1, y1, z0, z1]`, half-open indexes of the finest level;
     `outline` is a GeoJSON geometry in the image's frame, or None.
     """
-    start, stop = region.box.start[::-1], region.box.stop[::-1]
-    box = [*start[:2], *stop[:2], *(v for pair in zip(start[2:], stop[2:], strict=True) for v in pair)]
+    box = box_numbers(region.box)
     return {
         **{"id": str(region.id), "image": region.image, "name": region.name, "box": box},
         **{"outline": None if region.outline is None else geometry_dict(region.outline.geometry)},
