@@ -367,6 +367,21 @@ def test_a_ruler_measures_on_the_ground(page: Any, address: str) -> None:
     assert stored(page, address, "field") == []
 
 
+def test_regions_are_claimed_and_done(page: Any, address: str) -> None:
+    Scene.open(page, address, "crowd", center=(600, 450), resolution=1)
+    page.locator("summary", has_text="Regions").click()
+    page.get_by_label("Pixels along each side").fill("600")
+    page.get_by_role("button", name="Split into regions").click()
+    page.wait_for_selector(".regions li:nth-child(4)")
+    page.get_by_role("button", name="Claim").first.click()
+    page.wait_for_selector(".state.claimed")
+    page.get_by_role("button", name="Done").first.click()
+    page.wait_for_selector(".panel:has-text('1 of 4 done')")
+    told = page.request.get(f"{address}/images/crowd/regions").json()["features"]
+    assert sorted(region["properties"]["state"] for region in told) == ["done", "open", "open", "open"]
+    assert not page.errors
+
+
 def voxel_places(
     page: Any, made: Path, places: list[tuple[float, float]]
 ) -> tuple[list[tuple[float, float]], np.ndarray]:

@@ -11,6 +11,7 @@ import { Editor, type Tool } from "./editor";
 import { MaskTiles } from "./layers";
 import type { Mode, SceneMap } from "./map";
 import { sizeOfFeature } from "./measure";
+import { Regions } from "./regions";
 import type { Mercator, Native } from "./tiles";
 
 const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
@@ -37,6 +38,7 @@ export class SceneAnnotations {
   private readonly editor: Editor;
   private readonly layers: LayersPanel;
   private readonly masks: MaskTiles;
+  private readonly regions: Regions;
 
   constructor(image: ImageRecord, scene: SceneMap, native: Native, mercator: Mercator | null, keys: Keys) {
     this.store = new AnnotationStore(image.id);
@@ -61,7 +63,8 @@ export class SceneAnnotations {
     });
     this.masks = new MaskTiles(image, scene, native, mercator);
     this.layers = new LayersPanel({ image: image.id, labels: this.bench.labels, live: true, show: (shown) => this.masks.show(shown) });
-    this.bench.sections.push(section("Masks", this.layers.element, false));
+    this.regions = new Regions(image, scene, native);
+    this.bench.sections.push(section("Masks", this.layers.element, false), section("Regions", this.regions.element, false));
     this.store.watch(() => {
       if (this.store.waiting) return;
       this.masks.refresh();
@@ -78,7 +81,7 @@ export class SceneAnnotations {
 
   async open(): Promise<void> {
     try {
-      await Promise.all([this.bench.labels.open(), this.store.open(), this.layers.open()]);
+      await Promise.all([this.bench.labels.open(), this.store.open(), this.layers.open(), this.regions.open()]);
     } catch (error) {
       complain(error, "The annotations cannot be shown");
     }
@@ -87,6 +90,7 @@ export class SceneAnnotations {
   setMode(mode: Mode): void {
     this.editor.setMode(mode);
     this.masks.setMode();
+    this.regions.setMode(mode);
   }
 
   close(): void {
