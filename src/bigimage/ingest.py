@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -91,8 +92,17 @@ def ingest(
     module = module_for(paths[0])
     if len(paths) > 1 and options.name is None and not module.TOGETHER:
         return [image for path in paths for image in ingest([path], workspace, options, progress=progress)]
-    name = check_id(options.name) if options.name is not None else slug(paths[0].stem)
+    if module.NAME == "raster" and (options.open.deidentify or options.open.strict or options.open.regularize):
+        raise InputError(f"{paths[0].name} is a raster: deidentify, strict and regularize are for scans")
+    name = check_id(options.name) if options.name is not None else _default_name(paths[0], options.open.deidentify)
     return _Ingest(module, paths, name, workspace, options, progress).run()
+
+
+def _default_name(path: Path, secret: str | None) -> str:
+    """Id by the name of a file; where its patient is to be forgotten, one that only the secret leads back from."""
+    if secret is None:
+        return slug(path.stem)
+    return f"anon-{hmac.new(secret.encode(), str(path.resolve()).encode(), hashlib.sha256).hexdigest()[:12]}"
 
 
 class _Ingest:

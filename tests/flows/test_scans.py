@@ -1,14 +1,17 @@
 """Scans from the command line and from Python: what is made, what is told, what is refused, what is never stored."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
+import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, generate_uid
@@ -152,6 +155,37 @@ def test_nothing_that_names_the_patient_is_stored(run: Run, tmp_path: Path) -> N
     info = open_workspace().image("scan").info
     assert {verdict.code for verdict in info.verdicts} == {"DEIDENTIFIED"}
     assert info.extra["export"]["PatientID"].startswith("anon-")
+
+
+def test_names_of_files_and_ids_are_replaced_too(run: Run, tmp_path: Path) -> None:
+    save(ct(2), tmp_path / "doe-jane")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4)), tmp_path / "jane.nii.gz")
+    ids = [run("ingest", name, "--deidentify")[1].strip() for name in ("doe-jane", "jane.nii.gz")]
+    assert all(re.fullmatch(r"anon-[0-9a-f]{12}", image) for image in ids)
+    assert len(set(ids)) == 2
+    stored = stored_bytes(tmp_path / "bigimage-workspace")
+    assert b"jane" not in stored.lower()
+    # the same again is the same image, which is there
+    status, _, err = run("ingest", "doe-jane", "--deidentify")
+    assert (status, ids[0] in err) == (1, True)
+
+
+def test_options_of_scans_are_not_for_rasters(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "a.png")
+    for option in ("--deidentify", "--strict", "--regularize"):
+        status, _, err = run("ingest", "a.png", option)
+        assert status == 1
+        assert "a.png is a raster" in err
+
+
+def test_volumes_read_strictly(run: Run, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4))
+    nibabel.save(image, tmp_path / "a.nii")  # names no unit of length
+    status, _, err = run("ingest", "a.nii", "--strict")
+    assert (status, "UNIT_UNKNOWN" in err) == (1, True)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, tmp_path / "b.nii")
+    assert run("ingest", "b.nii", "--strict")[0] == 0
 
 
 def test_the_same_patient_gets_the_same_pseudonym_in_one_workspace_only(tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ def open(paths: Sequence[Path], *, image: str, options: OpenOptions) -> list[Sou
         raise InputError("a volume has its own place in millimetres; it takes no CRS, bounds or affine")
     names = [image] if len(paths) == 1 else [f"{image}-{number}" for number in range(1, len(paths) + 1)]
     headers = [_header(path) for path in paths]
+    if options.strict:
+        problems = tuple(f"{h.path.name}: {v.code}: {v.message}" for h in headers for v in h.verdicts)
+        if problems:
+            raise DataError("the volume is refused, being read strictly", problems)
     return [VolumeSource(header, name, options) for header, name in zip(headers, names, strict=True)]
 
 

@@ -93,7 +93,8 @@ def describe(header: VolumeHeader, image: str, options: OpenOptions) -> ImageInf
         extra=extra,
         verdicts=header.verdicts,
         provenance={
-            "source": header.path.name,
+            # the name of a file often is that of its patient
+            **({} if options.deidentify else {"source": header.path.name}),
             "bytes": header.path.stat().st_size,
             "driver": header.driver,
             **header.library,
