@@ -34,8 +34,10 @@ option = click.option("-o", "--option", "options", type=_Option(), multiple=True
 @click.argument("image")
 @click.option("--format", "format_name", required=True, metavar="F", help="Format to write, such as geojson.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("--layer", metavar="NAME", help="Write this mask layer in place of annotations.")
 @click.option("--region", type=click.UUID, metavar="ID", help="Only what touches this region.")
 @click.option("--at", type=Moment(), help="State at a revision or a time [default: the latest].")
+@click.option("--snapshot", metavar="NAME", help="State that a snapshot froze.")
 @click.option("--strict", is_flag=True, help="Refuse any loss.")
 @option
 @as_json
@@ -45,23 +47,32 @@ def export(
     image: str,
     format_name: str,
     output: Path,
+    layer: str | None,
     region: UUID | None,
     at: Any,
+    snapshot: str | None,
     strict: bool,
     options: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
-    """Write the annotations of IMAGE to a file, and a report of what it could not hold beside it."""
+    """Write the annotations of IMAGE, or a mask layer, to a file, and a report of what it could not hold beside it."""
     with (
         closing(open_existing(settings)) as workspace,
         reporting(f"export {image}", quiet=as_json and not sys.stderr.isatty()) as progress,
     ):
-        chosen = {"region": region, "at": at, "strict": strict, "options": dict(options), "progress": progress}
-        made = workspace.export(image, format=format_name, output=output, **chosen)
+        chosen = {
+            "layer": layer,
+            "region": region,
+            "at": at,
+            "strict": strict,
+            "options": dict(options),
+            "progress": progress,
+        }
+        made = workspace.export(image, format=format_name, output=output, progress=progress, **chosen)
     if as_json:
         print_json({"path": str(made.path), "report_path": str(made.report_path), **made.report})
         return
-    click.echo(f"{made.path}: {made.report['written']} annotations")
+    click.echo(f"{made.path}: {made.report['written']} {'segments' if layer else 'annotations'}")
     _tell(made.report)
 
 
@@ -142,6 +153,21 @@ def chips(
     _tell(made.report)
 
 
+@click.command("snapshot")
+@click.argument("name")
+@as_json
+@click.pass_obj
+def snapshot_(settings: Settings, name: str, as_json: bool) -> None:
+    """Freeze all images, their annotations and the label schema as NAME, to export that state again and again."""
+    with closing(open_existing(settings)) as workspace:
+        made = workspace.snapshot(name)
+    if as_json:
+        revisions = {image: frozen.revision for image, frozen in made.images.items()}
+        print_json({"name": made.name, "digest": made.digest, "schema": made.schema, "images": revisions})
+    else:
+        click.echo(f"{made.name} {made.digest}")
+
+
 def _band(text: str) -> int:
     """Band from 0 of a number from 1."""
     if not text.strip().isdecimal() or int(text) < 1:
@@ -157,4 +183,4 @@ def _tell(report: Mapping[str, Any]) -> None:
         click.echo(f"  {note}", err=True)
 
 
-COMMANDS = (import_, export, chips)
+COMMANDS = (import_, export, chips, snapshot_)

@@ -12,7 +12,9 @@ from uuid import UUID, uuid4
 
 from bigimage.annotations import Annotations
 from bigimage.catalogue import image_folder
+from bigimage.errors import InputError
 from bigimage.exchange.chips import ChipOptions, export_chips
+from bigimage.exchange.layers import export_layer
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
 from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
 from bigimage.formats.door import Options
@@ -233,6 +235,7 @@ class Workspace(Images):
         *,
         format: str,
         output: str | Path,
+        layer: str | None = None,
         region: UUID | None = None,
         at: Moment | None = None,
         options: Options | None = None,
@@ -240,16 +243,18 @@ class Workspace(Images):
         progress: Progress = ignore_progress,
         stop: Stop = never,
     ) -> Exported:
-        """Write an image's annotations to a file or folder, and a report of what it could not hold beside it.
+        """Write an image's annotations, or a mask layer, and a report of what the format could not hold beside it.
 
         Parameters
         ----------
         format
-            A name such as `geojson` or `coco`; see docs/formats.
+            A name such as `geojson` or `coco`, for layers `dicom-seg` or `geotiff`; see docs/formats.
+        layer
+            The mask layer to write; None for annotations.
         region
-            Only annotations that touch this region.
+            Only annotations that touch this region, or the layer's pixels within its box.
         at
-            A revision's number or a time: the state that was visible then.
+            A revision's number or a time: the state of the annotations that was visible then.
         options
             What is set for the format.
         strict
@@ -258,9 +263,24 @@ class Workspace(Images):
         Raises
         ------
         NotFound, InputError, Unsupported, FrameMismatch, Conflict, BackendError, Cancelled
-            See `bigimage.exchange.vector.export_annotations`.
+            See `bigimage.exchange.vector.export_annotations` and `bigimage.exchange.layers.export_layer`.
         """
         info = self.image(image).info
+        if layer is not None:
+            if at is not None:
+                raise InputError("a layer shows the revision that it was painted at, and no other")
+            return export_layer(
+                self.layer(image, layer),
+                info,
+                self.annotations.schema(),
+                format=format,
+                output=Path(output),
+                options=options,
+                box=None if region is None else self.regions.get(region).box,
+                strict=strict,
+                progress=progress,
+                stop=stop,
+            )
         box = None if region is None else info.grid.crop(self.regions.get(region).box).world_bounds()
         return export_annotations(
             self.annotations.store,

@@ -1,0 +1,157 @@
+"""A layer that was painted comes out as files that other programs read, and goes in again as it was."""
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import highdicom
+import nibabel
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from click.testing import CliRunner
+
+from bigimage.cli import cli
+from bigimage.errors import InputError, Unsupported
+from bigimage.model.annotation import Annotation
+from bigimage.model.labels import Schema
+from bigimage.model.mask import Mask
+from bigimage.model.shape import Polygon
+from bigimage.settings import Settings
+from bigimage.workspace import Workspace, open_workspace
+from tests.masks import KIDNEY, LIVER, SCHEMA, labels
+from tests.scanning import ct_series, save
+
+
+def run(workspace: Path, *words: str) -> str:
+    done = CliRunner().invoke(cli, ["--workspace", str(workspace), *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A scan with three masks, painted as `semantic` and as `multilayer`."""
+    folder = tmp_path_factory.mktemp("ct")
+    _, slices = ct_series("oblique")
+    save(slices, folder)
+    space = tmp_path_factory.mktemp("space")
+    run(space, "ingest", str(folder), "--name", "ct")
+    workspace = open_workspace(settings=Settings(workspace=space, workers=1))
+    workspace.annotations.store.set_schema(Schema(labels=SCHEMA.labels), author="tests")
+    grid = workspace.image("ct").info.grid
+    masks = [
+        Annotation(
+            id=UUID(int=k + 1),
+            image="ct",
+            label=label.name,
+            shape=Mask.of(grid, labels() == label.value),
+            frame=grid.frame,
+        )
+        for k, label in enumerate((LIVER, KIDNEY))
+    ]
+    workspace.annotations.load("ct", masks)
+    workspace.rasterize("ct")
+    workspace.rasterize("ct", mode="multilayer")
+    workspace.rasterize("ct", mode="instance")
+    return workspace
+
+
+def truth() -> np.ndarray:
+    return np.where(labels() == 2, 0, labels())
+
+
+def test_layers_become_segmentations(scan: Workspace, tmp_path: Path) -> None:
+    told = json.loads(
+        run(
+            scan.path,
+            "export",
+            "ct",
+            "--layer",
+            "semantic",
+            "--format",
+            "dicom-seg",
+            "--output",
+            str(tmp_path / "s.dcm"),
+            "--json",
+        )
+    )
+    assert (told["layer"], told["written"]) == ("semantic", 3)
+    seg = highdicom.seg.segread(tmp_path / "s.dcm")
+    uids = [f"1.2.3.5.{k + 1}" for k in range(9)]
+    found = seg.get_pixels_by_source_instance(uids, combine_segments=True, assert_missing_frames_are_empty=True)
+    assert np.array_equal(np.array([0, 1, 2, 7])[found], truth())
+    assert seg.get_segment_description(1).segmented_property_type.value == LIVER.code.value
+
+
+@pytest.mark.parametrize("layer", ["semantic", "multilayer"])
+def test_layers_become_label_volumes(scan: Workspace, tmp_path: Path, layer: str) -> None:
+    made = scan.export("ct", layer=layer, format="nifti", output=tmp_path / "s.nii.gz")
+    assert made.report["lossless"]
+    assert np.array_equal(np.asarray(nibabel.load(made.path).dataobj).T, truth())
+
+
+def test_what_was_exported_is_imported_as_it_was(scan: Workspace, tmp_path: Path) -> None:
+    made = scan.export("ct", layer="semantic", format="seg-nrrd", output=tmp_path / "s.seg.nrrd")
+    scan.import_file("ct", made.path)
+    grid = scan.image("ct").info.grid
+    imported = [a for a in scan.annotations.query("ct") if a.id.int > 9]
+    assert {a.label for a in imported} == {"liver", "kidney"}
+    for annotation in imported:
+        value = {"liver": 1, "kidney": 7}[annotation.label]
+        assert np.array_equal(annotation.shape.read(grid.box), truth() == value)
+
+
+def test_what_layers_cannot_be_is_refused(scan: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no mask format"):
+        scan.export("ct", layer="semantic", format="coco", output=tmp_path / "x")
+    with pytest.raises(Unsupported, match="ids of objects"):
+        scan.export("ct", layer="instance", format="nifti", output=tmp_path / "x.nii")
+    with pytest.raises(Unsupported, match="patient frame"):
+        scan.export("ct", layer="semantic", format="geotiff", output=tmp_path / "x.tif")
+    with pytest.raises(InputError, match="revision that it was painted at"):
+        scan.export("ct", layer="semantic", format="nifti", output=tmp_path / "x.nii", at=1)
+    with pytest.raises(InputError, match="paint a layer"):
+        scan.export("ct", format="nifti", output=tmp_path / "x.nii")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_region_of_a_scene_becomes_a_raster(tmp_path: Path) -> None:
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)}
+    source = tmp_path / "scene.tif"
+    with rasterio.open(source, "w", driver="GTiff", height=600, width=700, count=1, dtype="uint8", **place) as target:
+        target.write(np.full((600, 700), 90, np.uint8), 1)
+    space = tmp_path / "space"
+    run(space, "ingest", str(source))
+    workspace = open_workspace(settings=Settings(workspace=space, workers=1))
+    workspace.annotations.store.set_schema(Schema(labels=SCHEMA.labels), author="tests")
+    frame = workspace.image("scene").info.grid.frame
+    square = Polygon(shapely.box(501_000, 4_997_000, 503_000, 4_999_000))
+    workspace.annotations.load(
+        "scene", [Annotation(id=UUID(int=1), image="scene", label="kidney", shape=square, frame=frame)]
+    )
+    workspace.rasterize("scene")
+    region = workspace.split_regions("scene", size=300)[0]
+    out = tmp_path / "part.tif"
+    run(
+        space,
+        "export",
+        "scene",
+        "--layer",
+        "semantic",
+        "--region",
+        str(region.id),
+        "--format",
+        "geotiff",
+        "--output",
+        str(out),
+    )
+    with rasterio.open(out) as found:
+        assert found.shape == region.box.shape
+        (row, column) = region.box.start
+        assert found.transform == rasterio.Affine(10, 0, 500_000 + 10 * column, 0, -10, 5_000_000 - 10 * row)
+        expected = np.zeros((600, 700), "u1")
+        expected[100:300, 100:300] = 7
+        assert np.array_equal(found.read(1), expected[region.box.slices])
+    workspace.close()
