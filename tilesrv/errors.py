@@ -19,6 +19,8 @@ from bigimage.errors import (
     InputError,
     NotFound,
     OutOfBounds,
+    PartlyDone,
+    Undecodable,
     Unsupported,
 )
 from bigimage.model.problem import Invalid, Problem
@@ -116,6 +118,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     Cancelled: (409, "cancelled"),
     ClientGone: (499, "client-gone"),  # nobody reads it; the log and the metrics do
     DataError: (500, "data"),  # a stored image is damaged: the request was fine
+    Undecodable: (500, "undecodable"),
+    PartlyDone: (500, "partly-done"),
     Unsupported: (501, "unsupported"),
     BackendError: (503, "backend"),
     Busy: (503, "busy"),

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from threading import Lock
 from typing import Any
@@ -119,6 +120,7 @@ def _check_local(people: People, scope: Mapping[str, Any], headers: Headers) -> 
         raise Forbidden("name this host in BIGIMAGE_ALLOWED_HOSTS, or add people, to change anything by it")
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from this machine only; a socket's path is."""
     if host == "localhost":
