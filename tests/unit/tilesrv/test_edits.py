@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +13,9 @@ import pytest
 from shapely.geometry import shape
 
 from bigimage.store.sqlite import SqliteDatabase
-from tests.drawn import box_feature, point_feature
+from tests.drawn import box_feature, make_images, point_feature
+from tests.unit.tilesrv.conftest import serving
+from tilesrv.app import create_app
 
 HERE = "/images/scene/annotations?crs=native"
 
@@ -302,3 +306,22 @@ def test_a_database_that_fails_loses_nothing_and_tells(
     assert all("/ws" not in answer.json()["detail"] for answer in requests)
     assert drawing.get(address).headers["etag"] == '"1"'
     assert drawing.get("/images/scene/annotations").json()["numberReturned"] == 1
+
+
+def test_a_body_beyond_the_settings_is_refused(tmp_path: Path) -> None:
+    ring = [[501_000 + k, 4_999_000 + k * k] for k in range(1000)]
+    large = {**box_feature(0, 0), "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}
+
+    def unannounced() -> Iterator[bytes]:
+        yield b"["
+        for _ in range(100):
+            yield b" " * 1000
+
+    app = create_app(make_images(tmp_path / "ws", max_body=2000))
+    with serving(app) as address, httpx.Client(base_url=address) as http:
+        assert http.post(HERE, json=box_feature(501_000, 4_999_000)).status_code == 201
+        answer = http.post(HERE, json=large)
+        assert answer.status_code == 413
+        assert "2000 bytes" in answer.json()["detail"]
+        kind = {"Content-Type": "application/json"}
+        assert http.post(HERE, content=unannounced(), headers=kind).status_code == 413
