@@ -38,6 +38,7 @@ from tilesrv import (
     values,
     vectors,
     zarr,
+    zones,
 )
 from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
@@ -63,6 +64,7 @@ ROUTES: tuple[Endpoint, ...] = (
     *maps.ROUTES,
     *crops.ROUTES,
     *values.ROUTES,
+    *zones.ROUTES,
     *placing.ROUTES,
     *images.ROUTES,
     *jobs.ROUTES,

@@ -94,7 +94,7 @@ class Live:
         # what is smaller than a pixel would not be seen in a stored layer either
         where = Where(t=self.t, min_size=max(grid.spacing) if level else None)
         columns = self.store.columns(self.image, window_box(grid, box), where=where, limit=MOST_SHAPES + 1)
-        if len(columns.ids) > MOST_SHAPES:
+        if len(columns.shapes) > MOST_SHAPES:
             raise TooLarge(f"more than {MOST_SHAPES} annotations lie in this tile; look closer, or paint a layer")
         drawing = draw(
             columns,
@@ -113,7 +113,7 @@ class Live:
 
 def _no_objects(columns: Columns) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """Ids that nobody looks at."""
-    return np.zeros(len(columns.ids), np.int64)
+    return np.zeros(len(columns.shapes), np.int64)
 
 
 async def live_tile(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +18,18 @@ from bigimage.exchange.layers import export_layer
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
 from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
 from bigimage.formats.door import Options
+from bigimage.geometry.box import WorldBox
 from bigimage.images import Images
 from bigimage.ingest import Progress
 from bigimage.model.image import ImageInfo
 from bigimage.model.region import Region, blocks
+from bigimage.model.where import Where
 from bigimage.pyramid.labels import check_layer_name, layer_names, remove_layer
 from bigimage.rasterize.easel import StoreLink
 from bigimage.rasterize.hold import holding
 from bigimage.rasterize.layer import Layer, open_layer, region_text
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
+from bigimage.rasterize.zonal import Zone, zonal
 from bigimage.settings import Settings
 from bigimage.store.backup import backup, restore
 from bigimage.store.database import Database
@@ -152,6 +155,38 @@ class Workspace(Images):
         order = self._order(layer, mode, rule, fill_between, workers, scheduler)
         with closing(self.annotations.store.watch()) as watch:
             yield from follow(self._studio(image), order, wait=watch.wait)
+
+    def zonal(
+        self,
+        image: str,
+        *,
+        box: Sequence[float] | None = None,
+        label: str | None = None,
+        bands: Sequence[int] | None = None,
+        t: int = 0,
+        limit: int | None = None,
+        spend: Callable[[int], None] = lambda pixels: None,
+    ) -> Iterator[Zone]:
+        """Statistics of what lies under each annotation of an image, while they are taken.
+
+        Parameters
+        ----------
+        box
+            Only annotations that touch it: (min…, max…) in the image's frame.
+        label
+            Only those of this label, its former names and the labels below it.
+        bands
+            Bands counted from 0; all by default.
+        t, limit, spend
+            See `bigimage.rasterize.zonal.zonal`, whose errors this raises too.
+        """
+        pyramid, store = self.image(image), self.annotations.store
+        schema = self.annotations.schema()
+        names = None if label is None else schema.names(label) if schema.find(label) else frozenset({label})
+        world = None if box is None else WorldBox.of(box, pyramid.info.grid.frame)
+        yield from zonal(
+            pyramid, store, box=world, where=Where(labels=names), bands=bands, t=t, limit=limit, spend=spend
+        )
 
     def layers(self, image: str) -> list[Layer]:
         """Mask layers of an image, by name. Raises NotFound, DataError, BackendError."""

@@ -147,6 +147,14 @@ class VolumeBrush:
                     held[common.shift([-v for v in box.start]).slices] = True
         return held
 
+    def cover(self, annotation: int, box: IndexBox) -> NDArray[np.bool_]:
+        """Voxels of a box that one annotation covers, whatever lies over it."""
+        out = np.zeros(box.shape, np.uint32)
+        values = np.zeros(len(self.rank), np.uint32)
+        values[annotation] = 1
+        self._paint(box, out, values, np.maximum)
+        return out > 0
+
     def _multilayer(self, box: IndexBox) -> NDArray[Any] | None:
         """1 where a class is, whatever else is there."""
         places = {one.name: k for k, one in enumerate(banded(self.palette.classes))}

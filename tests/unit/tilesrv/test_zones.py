@@ -1,0 +1,56 @@
+"""Zonal statistics over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bigimage.workspace import Workspace
+from tests.drawn import box_feature, make_images
+from tests.painting import SCHEMA
+from tests.unit.tilesrv.conftest import serving
+from tilesrv.app import create_app
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx.Client]:
+    space: Workspace = make_images(tmp_path / "ws", max_request_pixels=20_000)
+    space.annotations.set_schema(SCHEMA)
+    with serving(create_app(space)) as address, httpx.Client(base_url=address, timeout=60) as made:
+        for feature in (
+            box_feature(500_500, 4_999_000, label="house"),
+            box_feature(502_000, 4_999_000, 50, label="road"),
+        ):
+            assert made.post("/images/scene/annotations?crs=native", json=feature).status_code == 201
+        yield made
+
+
+def test_zones_tell_counts_areas_and_values(client: httpx.Client) -> None:
+    body = client.get("/images/scene/zonal").json()
+    assert body["id"] == "scene"
+    assert [(z["label"], z["count"]) for z in body["zones"]] == [("house", 100), ("road", 25)]
+    (first, _) = body["zones"]
+    # UTM at its central meridian: an area of the map is 0.08 % smaller than that of the ground
+    assert abs(first["area_m2"] / (10_000 / 0.9996**2) - 1) < 1e-5
+    assert first["bands"][0]["mean"] == 0
+    assert set(first["bands"][0]["percentiles"]) == {"p5", "p25", "p50", "p75", "p95"}
+    assert "volume_ml" not in first
+
+
+def test_zones_are_chosen_by_label_box_and_number(client: httpx.Client) -> None:
+    assert [z["label"] for z in client.get("/images/scene/zonal?label=road").json()["zones"]] == ["road"]
+    near = client.get("/images/scene/zonal?bbox=500000,4998000,501000,5000000").json()["zones"]
+    assert [z["label"] for z in near] == ["house"]
+    assert len(client.get("/images/scene/zonal?limit=1&bands=1").json()["zones"]) == 1
+
+
+def test_work_without_bounds_is_refused(client: httpx.Client) -> None:
+    client.post("/images/scene/annotations?crs=native", json=box_feature(500_000, 4_997_000, 2900, label="field"))
+    assert client.get("/images/scene/zonal").status_code == 413
+    assert client.get("/images/scene/zonal?label=house").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["bbox=1,2,3", "bbox=1,2,3,4,5,6", "limit=0", "bands=9"])
+def test_queries_that_make_no_sense_are_refused(client: httpx.Client, query: str) -> None:
+    assert client.get(f"/images/scene/zonal?{query}").status_code == 400
