@@ -1,6 +1,7 @@
 """OpenLayers draws our vector tiles where the annotations are, across tiles without a seam; GDAL reads the same."""
 
 import io
+import json
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -89,3 +90,28 @@ def test_gdal_reads_what_openlayers_draws(labelled: bi.Workspace, serve: Callabl
     assert shapes.geometry.is_valid.all()
     counts = pyogrio.read_dataframe(tmp_path / "0.mvt", layer="counts")
     assert counts["count"].sum() == 1500
+
+
+def test_gdal_finds_web_mercator_tiles_where_the_annotations_are(
+    labelled: bi.Workspace, serve: Callable[[Path], str]
+) -> None:
+    pyogrio = pytest.importorskip("pyogrio")
+    address = serve(labelled.path)
+    (field,) = [a for a in labelled.annotations.query("field") if a.label == "field"]
+    grid = labelled.image("field").info.grid
+    with urllib.request.urlopen(f"{address}/images/field/tiles/WebMercatorQuad") as answer:
+        limits = json.loads(answer.read())["tileMatrixSetLimits"][0]
+    parts = []
+    for x in range(limits["minTileCol"], limits["maxTileCol"] + 1):
+        for y in range(limits["minTileRow"], limits["maxTileRow"] + 1):
+            # GDAL takes z, x and y from the address to know where a tile lies
+            tile = f"WebMercatorQuad/{limits['tileMatrix']}/{x}/{y}.mvt"
+            url = f"{address}/images/field/annotations/tiles/{tile}"
+            with urllib.request.urlopen(url) as answer:
+                if not answer.read():
+                    continue  # nothing is there, and GDAL takes no empty file
+            table = pyogrio.read_dataframe(f"MVT:{url}", layer="annotations")
+            parts += table.geometry[table["label"] == "field"].set_crs("EPSG:3857").to_crs(str(grid.frame)).tolist()
+    drawn = shapely.union_all(parts)
+    assert isinstance(field.shape, Polygon)
+    assert drawn.symmetric_difference(field.shape.geometry).area < 0.01 * field.shape.geometry.area
