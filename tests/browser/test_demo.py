@@ -33,17 +33,36 @@ def test_the_plain_pages_show_the_scene(
     demo_workspace: Path, serve: Callable[[Path], str], page: Any, tmp_path: Path
 ) -> None:
     address = serve(demo_workspace)
-    page.goto(address)
+    page.goto(f"{address}/static/index.html")  # as / is where the viewer was not built
     page.wait_for_load_state("networkidle")
     thumbnails = page.evaluate("() => [...document.images].map(image => image.naturalWidth)")
-    assert thumbnails == [300]
-    page.goto(f"{address}/?image=blue-marble")
+    assert 300 in thumbnails
+    page.goto(f"{address}/static/index.html?image=blue-marble")
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(500)
     shown = np.asarray(Image.open(io.BytesIO(page.screenshot(path=str(tmp_path / "scene.png")))).convert("RGB"))
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 5000
     # deserts and oceans are both on screen: bright yellowish and dark blue parts of the globe
     red, blue = shown[..., 0].astype(int), shown[..., 2].astype(int)
+    assert ((red > 150) & (red > blue + 30)).mean() > 0.01
+    assert ((blue > red + 10) & (red < 60)).mean() > 0.1
+    assert {host.split(":")[0] for host in page.hosts} == {"127.0.0.1"}
+    assert not page.errors
+
+
+def test_the_viewer_shows_the_scene(
+    demo_workspace: Path, viewer: Path, serve: Callable[[Path], str], page: Any, tmp_path: Path
+) -> None:
+    address = serve(demo_workspace)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(address)
+    page.locator(".card", has_text="blue-marble").locator("a").click()
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(1500)
+    shot = page.locator(".map").screenshot(path=str(tmp_path / "viewer.png"))
+    shown = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+    red, blue = shown[..., 0], shown[..., 2]
     assert ((red > 150) & (red > blue + 30)).mean() > 0.01
     assert ((blue > red + 10) & (red < 60)).mean() > 0.1
     assert {host.split(":")[0] for host in page.hosts} == {"127.0.0.1"}

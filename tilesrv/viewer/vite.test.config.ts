@@ -3,6 +3,7 @@ import { defineConfig } from "vite";
 
 /** Compiles the unit tests for node, which runs no TypeScript itself. */
 export default defineConfig({
+  publicDir: false,
   build: {
     ssr: true,
     target: "node20",

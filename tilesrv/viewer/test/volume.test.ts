@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Point3 } from "../src/grid";
 import { bandsAcross, Planes, type SliceDocument } from "../src/volume/geometry";
+import type { Feature } from "../src/annotate/model";
+import { isInside, ringsOf, ringSize, sectionsOf, withRing } from "../src/volume/sections";
 import { paint, valueAt } from "../src/volume/tone";
 
 /** Document of a plane with the given columns of its affine (normal, down, right, origin). */
@@ -80,3 +82,51 @@ test("colours of three bands stay as they are", () => {
 function shades(pixels: Uint8ClampedArray): number[] {
   return [...pixels].filter((_, k) => k % 4 === 0);
 }
+
+/** A square contour on a plane, corners at these columns and rows. */
+function contour(planes: Planes, index: number, low: number, high: number): Feature {
+  const ring = [[low, low], [low, high], [high, high], [high, low]].map(([row = 0, column = 0]) => [...planes.toWorld({ index, row, column })]);
+  return { type: "Feature", id: "a", geometry: null, shape: { type: "contours", rings: [ring] }, properties: { label: "x", attributes: {} } };
+}
+
+test("a contour is a ring on its own slice, a band across, and nothing elsewhere", () => {
+  const [flat, cut] = [axial(), coronal()];
+  const feature = contour(flat, 4, 5, 15);
+  const thick = (): number => 3;
+  const [ring] = sectionsOf(feature, flat, 4, thick);
+  assert.equal(ring?.kind, "ring");
+  assert.deepEqual(ring?.points.map((p) => p.map((v) => Math.round(v * 1e6) / 1e6)), [[5, 5], [15, 5], [15, 15], [5, 15]]);
+  assert.deepEqual(sectionsOf(feature, flat, 5, thick), []);
+  const inside = cut.toPlane(flat.toWorld({ index: 4, row: 10, column: 10 })).index;
+  assert.deepEqual(sectionsOf(feature, cut, inside, thick).map((section) => section.kind), ["band"]);
+});
+
+test("points and lines are seen on their slices", () => {
+  const flat = axial();
+  const place = [...flat.toWorld({ index: 2, row: 3, column: 4 })];
+  const point: Feature = { type: "Feature", id: "p", geometry: { type: "Point", coordinates: place }, properties: { label: "x", attributes: {} } };
+  assert.equal(sectionsOf(point, flat, 2, () => 3)[0]?.kind, "point");
+  assert.deepEqual(sectionsOf(point, flat, 3, () => 3), []);
+});
+
+test("rings come, change and go", () => {
+  const flat = axial();
+  const one = contour(flat, 4, 5, 15);
+  const [ring = []] = ringsOf(one);
+  const two = withRing(one, Infinity, ring.map(([x = 0, y = 0, z = 0]) => [x, y, z + 3]));
+  assert.ok(two);
+  assert.equal(ringsOf(two).length, 2);
+  assert.equal(two.geometry?.type, "MultiPolygon");
+  assert.equal(ringsOf(withRing(two, 0, null) ?? one).length, 1);
+  assert.equal(withRing(one, 0, null), null);
+  // the server tells rings with their first corner again at the end
+  const [first = []] = ring;
+  assert.equal(ringsOf({ ...one, shape: { type: "contours", rings: [[...ring, first]] } })[0]?.length, 4);
+});
+
+test("rings are measured in millimetres", () => {
+  const { area, around } = ringSize([[0, 0, 5], [4, 0, 5], [4, 3, 5], [0, 3, 5]]);
+  assert.deepEqual([area, around], [12, 14]);
+  assert.ok(isInside([1, 1], [[0, 0], [4, 0], [4, 3], [0, 3]]));
+  assert.ok(!isInside([5, 1], [[0, 0], [4, 0], [4, 3], [0, 3]]));
+});

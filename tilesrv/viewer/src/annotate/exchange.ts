@@ -6,10 +6,10 @@ import { sheet } from "../shell";
 import { complain, tell } from "../toast";
 
 interface Loss {
-  code?: string;
+  kind?: string;
+  what?: string;
   message?: string;
   count?: number;
-  [field: string]: unknown;
 }
 
 interface Report {
@@ -69,12 +69,12 @@ async function showReport(image: string, format: string, told: HTMLElement): Pro
   }
 }
 
-/** A row of a report in words, whatever members it has. */
+/** A row of a report in words: what it is about, what becomes of it, how often. */
 function sentence(row: unknown): Child {
   if (typeof row !== "object" || row === null) return String(row);
-  const { message, detail, count, ...rest } = row as Loss;
-  const text = message ?? (detail as string | undefined) ?? Object.entries(rest).filter(([, v]) => typeof v !== "object").map(([k, v]) => `${k}: ${String(v)}`).join(", ");
-  return count === undefined ? text : `${text} (${count})`;
+  const { kind, what, message, count } = row as Loss;
+  const head = [what, kind && `(${kind})`].filter(Boolean).join(" ");
+  return `${head ? `${head}: ` : ""}${message ?? ""}${count === undefined ? "" : `, ${count} times`}`.replace(", 1 times", ", once");
 }
 
 async function download(image: string, format: string): Promise<void> {
