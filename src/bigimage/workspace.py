@@ -16,6 +16,7 @@ from bigimage.errors import InputError
 from bigimage.exchange.chips import ChipOptions, export_chips
 from bigimage.exchange.layers import export_layer
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
+from bigimage.exchange.snapshot import Snapshot, frozen_image, read_snapshot, take_snapshot
 from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
 from bigimage.formats.door import Options
 from bigimage.geometry.box import WorldBox
@@ -273,6 +274,7 @@ class Workspace(Images):
         layer: str | None = None,
         region: UUID | None = None,
         at: Moment | None = None,
+        snapshot: str | None = None,
         options: Options | None = None,
         strict: bool = False,
         progress: Progress = ignore_progress,
@@ -290,6 +292,8 @@ class Workspace(Images):
             Only annotations that touch this region, or the layer's pixels within its box.
         at
             A revision's number or a time: the state of the annotations that was visible then.
+        snapshot
+            Name of a snapshot: the state that it froze, with its label schema. Always gives the same bytes.
         options
             What is set for the format.
         strict
@@ -300,7 +304,11 @@ class Workspace(Images):
         NotFound, InputError, Unsupported, FrameMismatch, Conflict, BackendError, Cancelled
             See `bigimage.exchange.vector.export_annotations` and `bigimage.exchange.layers.export_layer`.
         """
-        info = self.image(image).info
+        pyramid = self.image(image)
+        info, version = pyramid.info, None
+        if snapshot is not None:
+            taken = read_snapshot(self.path, snapshot)
+            at, version = frozen_image(taken, image, pyramid.version).revision, taken.schema
         if layer is not None:
             if at is not None:
                 raise InputError("a layer shows the revision that it was painted at, and no other")
@@ -325,11 +333,22 @@ class Workspace(Images):
             options=options,
             box=box,
             at=at,
+            schema_version=version,
+            snapshot=snapshot,
             file_name=source_name(info),
             strict=strict,
             progress=progress,
             stop=stop,
         )
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Freeze the present state of all images, their annotations and the label schema under a name.
+
+        Raises InputError for a name that is none, Conflict when it is taken, BackendError.
+        """
+        pixels = {record["id"]: self.image(record["id"]).version for record in self.images()}
+        folder, now = self._make_folder(), datetime.now(UTC)
+        return take_snapshot(self.annotations.store, pixels, folder=folder, name=name, created=now)
 
     def export_chips(
         self,

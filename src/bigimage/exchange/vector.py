@@ -106,6 +106,8 @@ def export_annotations(
     box: WorldBox | None = None,
     where: Where | None = None,
     at: Moment | None = None,
+    schema_version: int | None = None,
+    snapshot: str | None = None,
     file_name: str = "",
     strict: bool = False,
     progress: Progress = ignore_progress,
@@ -117,6 +119,8 @@ def export_annotations(
     ----------
     box, where, at
         Which annotations, and as they were when; all that are there now by default.
+    schema_version, snapshot
+        Version of the label schema instead of the latest; what the report calls the state.
     file_name
         Name of the image in the file.
     strict
@@ -135,7 +139,7 @@ def export_annotations(
     module, chosen = vector_format(format), dict(options or {})
     check_options(format, module.OPTIONS, chosen)
     revision, annotations = _one_state(store, info.id, box, where, at)
-    schema = schema_for(store, info.id, box=box, where=where, at=at)
+    schema = schema_for(store, info.id, box=box, where=where, at=at, version=schema_version)
     context = context_for(info, schema, file_name=file_name)
     report = Report()
     total = _count(store, info)
@@ -146,7 +150,8 @@ def export_annotations(
         if strict:
             require_lossless(report, format)
         head = {"format": format, "image": info.id, "revision": revision, "schema": schema.version, "options": chosen}
-        told = summary(report, {**head, "sha256": digest(path)})
+        named = {} if snapshot is None else {"snapshot": snapshot}
+        told = summary(report, {**head, **named, "sha256": digest(path)})
         write_report(path.with_name(report_path.name), report, told)
     return Exported(output, report_path, told)
 
@@ -182,9 +187,10 @@ def schema_for(
     box: WorldBox | None = None,
     where: Where | None = None,
     at: Moment | None = None,
+    version: int | None = None,
 ) -> Schema:
     """The label schema; where none was set, one made of the labels that occur, sorted by name."""
-    schema = store.schema()
+    schema = store.schema(version or None)
     if schema is not None and schema.labels:
         return schema
     names = sorted({a.label for a in store.query(image, box, where=where, at=at)})
