@@ -71,10 +71,10 @@ class Listener:
         self._address, self._headers = f"{http.base_url}/images/scene/changes/events{query}", headers
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     def _run(self) -> None:
-        with httpx.stream("GET", self._address, headers=self._headers, timeout=30) as answer:
+        with httpx.stream("GET", self._address, headers=self._headers, timeout=90) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             for number, data in _events(answer, self.ready):
                 self.events.append((number, data))
@@ -82,7 +82,7 @@ class Listener:
                     return
 
     def wait(self, count: int) -> list[tuple[int, dict[str, Any]]]:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while len(self.events) < count and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.events
@@ -167,10 +167,11 @@ def test_points_have_extents_too(drawing: httpx.Client) -> None:
 
 def test_a_listener_that_goes_away_stops_costing(tmp_path: Path) -> None:
     app = create_app(make_images(tmp_path / "ws"))
+    _until(lambda: threads() == 0)  # those of the tests before
     with serving(app) as address:
         waker = app.state.context.waker
         for _ in range(3):
-            with httpx.stream("GET", f"{address}/images/scene/changes/events", timeout=30) as answer:
+            with httpx.stream("GET", f"{address}/images/scene/changes/events", timeout=90) as answer:
                 assert next(answer.iter_lines()) == "retry: 2000"
                 _until(lambda: threads() == 1)
             _until(lambda: threads() == 0)
@@ -183,13 +184,14 @@ def threads() -> int:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def test_a_head_request_does_not_listen(drawing: httpx.Client) -> None:
+    _until(lambda: threads() == 0)  # those of the tests before
     answer = drawing.head("/images/scene/changes/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert threads() == 0
