@@ -15,6 +15,7 @@ import shapely
 from shapely.affinity import affine_transform
 from shapely.geometry import shape as shape_of
 
+from bigimage import samples
 from bigimage.geometry.frame import transform_points
 from bigimage.geometry.tiling import mercator_lattice
 from bigimage.model.change import BrushPatch
@@ -321,6 +322,14 @@ def test_images_without_a_place_and_turned_ones_have_native_tiles(workspace: Wor
         assert tile(client, f"native/{last}/0/0.pbf", image)["annotations"] == [feature]
     answer = client.get("/images/plain/annotations/tiles/WebMercatorQuad/0/0/0.mvt")
     assert answer.status_code == 404
+
+
+def test_volumes_are_pointed_to_their_slices(fresh_server: Callable[..., tuple[Workspace, httpx.Client]]) -> None:
+    workspace, client = fresh_server()
+    workspace.ingest(samples.locate("oblique-mr"), name="brain")
+    answer = client.get("/images/brain/annotations/tiles/native/0/0/0.mvt")
+    assert answer.status_code == 501
+    assert "/images/brain/annotations?plane=&index=" in answer.json()["detail"]
 
 
 def test_tilejson_names_layers_and_fields_that_are_there(town: tuple[Workspace, httpx.Client]) -> None:
