@@ -137,6 +137,8 @@ def _survey(source: Source, report: Report) -> tuple[frozenset[int], ...]:
     found: list[set[int]] = [set() for _ in source.info.bands]
     wrong: dict[str, None] = {}
     for patch in _parts(source):
+        if patch.valid is not None and not patch.valid.all():
+            report.note("pixels without a value (NaN or nodata) are background")
         for layer, stored in enumerate(patch.array):
             pixels = _background(patch, stored)
             if sum(map(len, found)) > MOST_VALUES:

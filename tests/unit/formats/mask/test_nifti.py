@@ -150,7 +150,6 @@ def test_values_without_a_segment_are_refused(tmp_path):
     ("array", "message"),
     [
         (np.full((4, 5, 6), 0.5, "f4"), "whole numbers"),
-        (np.full((4, 5, 6), np.nan, "f4"), "whole numbers"),
         (np.full((4, 5, 6), -3, "i2"), "reach from -3"),
     ],
 )
@@ -159,6 +158,16 @@ def test_what_is_no_label_volume_is_a_problem(tmp_path, array, message):
     nibabel.save(nibabel.Nifti1Image(array, np.diag([1, 1, 1, 1])), path)
     _, report = reread(nifti, path, context_of(grids()["axial"]))
     assert any(message in str(problem) for problem in report.problems)
+
+
+def test_voxels_without_a_number_are_background_and_told(tmp_path):
+    path = tmp_path / "m.nii"
+    array = np.full((4, 5, 6), np.nan, "f4")
+    array[1:3] = 2
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([1, 1, 1, 1])), path)
+    mask, report = reread(nifti, path, context_of(grids()["axial"]))
+    assert np.array_equal(everything(mask)[0], np.nan_to_num(array).T)
+    assert any("NaN" in note for note in report.notes)
 
 
 def test_scaled_labels_and_a_mask_beside_its_image_are_problems(tmp_path):
