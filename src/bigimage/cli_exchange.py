@@ -60,15 +60,9 @@ def export(
         closing(open_existing(settings)) as workspace,
         reporting(f"export {image}", quiet=as_json and not sys.stderr.isatty()) as progress,
     ):
-        chosen = {
-            "layer": layer,
-            "region": region,
-            "at": at,
-            "strict": strict,
-            "options": dict(options),
-            "progress": progress,
-        }
-        made = workspace.export(image, format=format_name, output=output, progress=progress, **chosen)
+        what = {"layer": layer, "region": region, "at": at, "snapshot": snapshot}
+        chosen = {**what, "strict": strict, "options": dict(options), "progress": progress}
+        made = workspace.export(image, format=format_name, output=output, **chosen)
     if as_json:
         print_json({"path": str(made.path), "report_path": str(made.report_path), **made.report})
         return
