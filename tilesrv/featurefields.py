@@ -40,7 +40,7 @@ def _moment(value: str) -> int | datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9000:
+    if moment is None or len(value) > 40 or moment.tzinfo is None or not 1970 < moment.year < 9000:
         raise InputError("takes a revision, or a time such as 2026-11-23T12:00:00Z")
     return moment.astimezone(UTC)
 
@@ -50,7 +50,10 @@ AT: Param[int | datetime] = Param(
     about="The state at a revision, or at a time (RFC 3339).",
     parse=_moment,
     schema={
-        "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**15 - 1}, {"type": "string", "format": "date-time"}]
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
+            {"type": "string", "format": "date-time", "maxLength": 40},
+        ]
     },
 )
 
@@ -70,7 +73,7 @@ ANNOTATION_ID: Param[UUID] = Param(
     name="uuid",
     about="Id of the annotation.",
     parse=_uuid,
-    schema={"type": "string", "format": "uuid"},
+    schema={"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36},
     where="path",
     example="0f8fad5b-d9cb-469f-a165-70867728950e",
 )

@@ -41,9 +41,12 @@ MOST_DRAWN = 10_000
 def _region_id(value: str) -> UUID:
     """Id of a region."""
     try:
-        return UUID(value)
+        found = UUID(value)
     except ValueError:
-        raise InputError("takes the id of a region") from None
+        found = None
+    if found is None or str(found) != value.lower():
+        raise InputError("takes the id of a region")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ REGION_ID: Param[UUID] = Param(
     name="id",
     about="Id of the region.",
     parse=_region_id,
-    schema={"type": "string", "format": "uuid"},
+    schema={"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36},
     where="path",
 )
 REGION = Table((REGION_ID,), RegionPath)
