@@ -59,13 +59,15 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json
 
 # ---- what people run
 
-# Beside the samples a synthetic chest CT, unless there is one already or SCAN names a scan of your own.
-CHEST := demo-output/chest
-demo: .venv/run.stamp .venv/kernels.stamp viewer
-	@test -n "$$SCAN" || test -d "$${BIGIMAGE_WORKSPACE:-bigimage-workspace}/images/chest" || { \
-		$(BIN)/python -m fixtures.make ct $(CHEST) --slices 100 --size 256 --spacing 3 1.5 1.5 && \
-		$(BIN)/bigimage ingest $(CHEST) --name chest; }
-	@$(BIN)/bigimage demo $${SCENE:+--scene "$$SCENE"} $${SCAN:+--scan "$$SCAN"} $(if $(filter 0 no false,$(SERVE)),--no-serve)
+# Beside the samples a synthetic chest CT, unless SCAN names a scan of your own.
+CHEST := build/synthetic-chest
+demo: .venv/run.stamp .venv/kernels.stamp viewer $(if $(SCAN),,$(CHEST))
+	@$(BIN)/bigimage demo $${SCENE:+--scene "$$SCENE"} $(if $(SCAN),--scan "$$SCAN",--synthetic $(CHEST)) $(if $(filter 0 no false,$(SERVE)),--no-serve)
+
+# moved into place when whole, so that an interrupted run leaves no part of a scan
+$(CHEST): | .venv/run.stamp
+	@mkdir -p $(@D) && rm -rf $@.partial
+	@$(BIN)/python -m fixtures.make ct $@.partial --slices 160 >/dev/null && mv $@.partial $@
 
 test: system .venv/test.stamp .venv/kernels.stamp viewer $(BROWSER:package.json=node_modules/.package-lock.json) lint types docs
 	$(BIN)/python -m pytest

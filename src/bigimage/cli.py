@@ -205,13 +205,16 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 @cli.command()
 @click.option("--scene", type=click.Path(path_type=Path), help="Your own scene instead of the sample.")
 @click.option("--scan", type=click.Path(path_type=Path), help="Your own scan instead of the sample.")
+@click.option("--synthetic", type=click.Path(path_type=Path), help="A generated scan to show beside the samples.")
 @click.option("--serve/--no-serve", default=True, help="Serve what was made.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.pass_context
-def demo(context: click.Context, scene: Path | None, scan: Path | None, serve: bool, port: int) -> None:
-    """Ingest a real sample scene and show it."""
+def demo(
+    context: click.Context, scene: Path | None, scan: Path | None, synthetic: Path | None, serve: bool, port: int
+) -> None:
+    """Ingest a real scene and real scans, label, paint and export them, and show it all."""
     settings: Settings = context.obj
-    made = _load("bigimage.demo").run(settings, scene=scene, scan=scan, say=click.echo)
+    made = _load("bigimage.demo").run(settings, scene=scene, scan=scan, synthetic=synthetic, say=click.echo)
     if serve:
         click.echo(f"serving {len(made)} image{'s' if len(made) != 1 else ''} at http://127.0.0.1:{port}")
         context.invoke(globals()["serve"], host="127.0.0.1", port=port, workers=1)

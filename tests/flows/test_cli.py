@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import rasterio
 
 from bigimage import cli, samples
 from bigimage.errors import DataError, Unsupported
+from fixtures.phantom import ct_series
 from tests.pyramids import noise
 from tests.rasters import NORTH_UP, UTM, write
 from tests.unit.sources.dicom.series import ct, save
@@ -345,20 +347,28 @@ def test_the_demo_shows_your_scan_alone(run: Run, scene: Path, tmp_path: Path) -
     assert [line.split(":")[0] for line in told.out.splitlines()] == ["my-scene", "study"]
 
 
-def test_the_demo_shows_scans_of_many_kinds(run: Run, scene: Path) -> None:
+def test_the_demo_shows_scans_of_many_kinds_and_draws_on_the_synthetic_one(
+    run: Run, scene: Path, tmp_path: Path
+) -> None:
     try:
         samples.locate("oblique-mr")
     except Unsupported as error:
         pytest.skip(str(error))
-    told = run("demo", "--no-serve", "--scene", scene)
+    ct_series(tmp_path / "ct", size=48, slices=12, spacing=(10.0, 8.0, 8.0))
+    told = run("demo", "--no-serve", "--scene", scene, "--synthetic", "ct")
     assert told.status == 0, told.err
     assert "oblique-mr: 2×24×96×128 int16" in told.out
     assert "siemens-mosaic: 48×128×128 uint16" in told.out
     assert "dicomdir-1 to dicomdir-24: 24 images; verdicts DETECTOR_SPACING, GAP" in told.out
     assert {verdict["code"] for verdict in run("info", "siemens-mosaic", "--json").json()["verdicts"]} == {"MOSAIC"}
+    segmentation = pydicom.dcmread(tmp_path / "bigimage-workspace/exports/chest.dcm")
+    assert "tissue" in [segment.SegmentLabel for segment in segmentation.SegmentSequence]
+    painted = int(np.unpackbits(np.frombuffer(segmentation.PixelData, np.uint8)).sum())
+    assert f"chest: {painted} pixels painted into layer semantic" in told.out
+    assert painted > 1000
 
 
-def test_the_demo_shows_the_whole_globe(run: Run) -> None:
+def test_the_demo_shows_the_whole_globe_with_its_counties(run: Run, tmp_path: Path) -> None:
     try:
         samples.locate("blue-marble")
     except Unsupported as error:
@@ -366,6 +376,12 @@ def test_the_demo_shows_the_whole_globe(run: Run) -> None:
     outcome = run("demo", "--no-serve")
     assert outcome.status == 0, outcome.err
     assert outcome.out.startswith("blue-marble: 3×2700×5400 uint8, 6 levels")
+    assert "blue-marble: 3221 annotations, in " in outcome.out
+    exported = json.loads((tmp_path / "bigimage-workspace/exports/blue-marble.geojson").read_text())
+    assert len(exported["features"]) == 3221
+    with rasterio.open(tmp_path / "bigimage-workspace/exports/blue-marble.tif") as mask:
+        # Kansas, by its number, at its middle; nothing in the ocean
+        assert [int(value[0]) for value in mask.sample([(-98.4, 38.5), (-140, 20)])] == [20, 0]
     info = run("info", "blue-marble", "--json").json()
     assert info["frame"]["crs"] == "EPSG:4326"
     assert info["affine"][0][1:] == [pytest.approx(360 / 5400), -180]
