@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import shapely
@@ -21,6 +23,9 @@ from bigimage.rasterize.scene import scene_of
 from bigimage.rasterize.volume import VolumeBrush
 from bigimage.store.door import AnnotationStore, Columns
 from bigimage.store.opening import open_store
+
+LARGE = 1 << 20
+"""Voxels from which a window of a volume is painted from all annotations."""
 
 
 @lru_cache(maxsize=4)
@@ -140,6 +145,8 @@ class VolumeEasel:
     painted: Painted
     timed: bool
     """Whether the volume has a time axis; without one, annotations of all times are painted."""
+    lock: Any = field(default_factory=Lock)
+    """Held while a brush for the whole volume is made."""
 
     @cached_property
     def objects(self) -> Objects:
@@ -147,17 +154,22 @@ class VolumeEasel:
         return Objects(self.link, self.painted.image)
 
     @cached_property
-    def between(self) -> dict[int, VolumeBrush]:
-        """Brushes for the whole volume by time, where slices are filled between drawn ones far away."""
+    def whole(self) -> dict[int, VolumeBrush]:
+        """Brushes for the whole volume, by time."""
         return {}
 
     def brush(self, window: IndexBox, t: int) -> VolumeBrush:
-        """Brush for boxes within a window of level-0 indexes."""
-        if not self.painted.fill_between:
+        """Brush for boxes within a window of level-0 indexes.
+
+        An annotation of a volume reaches over many shards, so a large window is painted from all of them, read once;
+        so are windows whose slices are filled between drawn ones, which may lie far away.
+        """
+        if not self.painted.fill_between and window.size < LARGE:
             return self._brush(window, t)
-        if t not in self.between:
-            self.between[t] = self._brush(self.grid.box, t)
-        return self.between[t]
+        with self.lock:
+            if t not in self.whole:
+                self.whole[t] = self._brush(self.grid.box, t)
+            return self.whole[t]
 
     def _brush(self, window: IndexBox, t: int) -> VolumeBrush:
         """Brush of the annotations that touch a window."""

@@ -57,22 +57,49 @@ def sheets_of(geometries: NDArray[np.object_], source: NDArray[np.int64], grid: 
     starts = np.flatnonzero(np.diff(number, prepend=-1))
     low, high = np.minimum.reduceat(index, starts), np.maximum.reduceat(index, starts)
     ends = np.append(starts[1:], len(index))
-    groups: dict[tuple[int, int, int], list[int]] = {}
+    spread = high - low
+    good = np.isfinite(spread).all(axis=1)
+    axes = np.where(good, np.argmin(np.where(np.isfinite(spread), spread, np.inf), axis=1), 0)
+    rings = np.arange(len(starts))
+    flat = good & (spread[rings, axes] <= FLAT)
+    means = np.add.reduceat(index, starts) / (ends - starts)[:, None]
+    places = np.rint(np.where(flat, means[rings, axes], 0.0) / SAME).astype(np.int64)
     sheets: list[Sheet] = []
-    for k in np.flatnonzero(np.isfinite(low).all(axis=1) & np.isfinite(high).all(axis=1)).tolist():
-        spread = high[k] - low[k]
-        axis = int(np.argmin(spread))
-        if spread[axis] <= FLAT:
-            place = float(index[starts[k] : ends[k], axis].mean())
-            groups.setdefault((int(of_line[k]), axis, round(place / SAME)), []).append(k)
-        else:
-            found = _oblique(int(of_line[k]), index[starts[k] : ends[k]])
-            sheets += [] if found is None else [found]
-    for (owner_, axis, place), members in groups.items():
+    for axis in range(3):
+        mine = np.flatnonzero(flat & (axes == axis))
         others = [a for a in (2, 1, 0) if a != axis]
-        polygon = _polygon([index[starts[k] : ends[k]][:, others] for k in members])
-        sheets.append(Sheet(owner_, axis, int(np.floor(place * SAME)), polygon, None))
-    return sheets
+        sheets += _flat(mine, of_line[mine], places[mine], axis, index[:, others], starts, ends)
+    oblique = (_oblique(int(of_line[k]), index[starts[k] : ends[k]]) for k in np.flatnonzero(good & ~flat).tolist())
+    return [*sheets, *(sheet for sheet in oblique if sheet is not None)]
+
+
+def _flat(
+    rings: NDArray[np.int64],
+    source: NDArray[np.int64],
+    places: NDArray[np.int64],
+    axis: int,
+    points: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> list[Sheet]:
+    """Planes of the rings that lie along slices of an axis, those of one annotation and place together."""
+    order = np.lexsort((rings, places, source))
+    rings, source, places = rings[order], source[order], places[order]
+    begins = np.flatnonzero(np.r_[True, (np.diff(source) != 0) | (np.diff(places) != 0)]) if len(rings) else rings
+    sizes = np.diff(np.append(begins, len(rings)))
+    alone = begins[sizes == 1]
+    counts = (ends - starts)[rings[alone]]
+    at = np.repeat(starts[rings[alone]] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    # most slices hold one ring of an annotation: they are made all at once
+    rows = np.repeat(np.arange(len(alone)), counts)
+    single: list[shapely.Polygon] = []
+    if len(alone):
+        single = np.asarray(shapely.polygons(shapely.linearrings(points[at], indices=rows)), object).tolist()
+    polygons = dict(zip(alone.tolist(), single, strict=True))
+    for first, size in zip(begins[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        polygons[first] = _polygon([points[starts[k] : ends[k]] for k in rings[first : first + size].tolist()])
+    slices = np.floor(places * SAME).astype(np.int64)
+    return [Sheet(int(source[k]), axis, int(slices[k]), polygons[k], None) for k in begins.tolist()]
 
 
 def _polygon(rings: Sequence[NDArray[np.float64]]) -> shapely.Polygon:
