@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,14 @@ from rasterio.features import rasterize
 
 import bigimage as bi
 from bigimage.geometry.planes import PlaneView
-from bigimage.model.labels import Label, Schema
-from fixtures.make import scene
-from fixtures.phantom import ct_series
-from tests.browser.conftest import free_port, listen, server
-
-SIZE = {"width": 1280, "height": 800}
-EXACT = 0.01
-"""Pixels by which stored coordinates may differ from what was drawn."""
+from tests.browser.conftest import listen, server
+from tests.browser.drawing import EXACT, SIZE, Scene, clear, make_workspace, pixels, stored
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Path:
     """A workspace with a scene in UTM and a scan, and two labels."""
-    folder = tmp_path_factory.mktemp("annotating")
-    ws = bi.open_workspace(folder / "ws")
-    for name in ("field", "shared", "crowd"):
-        scene(folder / f"{name}.tif", size=(900, 1200), bands=3, seed=3)
-        ws.ingest(folder / f"{name}.tif")
-    labels = (Label(name="pond", value=1, color="#3cb44b"), Label(name="heart", value=2, color="#e6194b"))
-    ws.annotations.set_schema(Schema(labels=labels), author="test")
-    ct_series(folder / "ct", slices=40)
-    ws.ingest(folder / "ct", name="ct")
-    return folder / "ws"
+    return make_workspace(tmp_path_factory.mktemp("annotating"))
 
 
 @pytest.fixture(scope="module")
@@ -51,79 +35,6 @@ def page(browser: Any) -> Iterator[Any]:
     context = browser.new_context(viewport=SIZE)
     yield listen(context.new_page())
     context.close()
-
-
-@dataclass
-class Scene:
-    """A scene on screen, at a place and a size that are known."""
-
-    page: Any
-    center: tuple[float, float]
-    resolution: float
-
-    @classmethod
-    def open(cls, page: Any, address: str, image: str, *, center: tuple[float, float], resolution: float) -> "Scene":
-        page.goto(f"{address}/#/images/{image}?at={center[0]},{center[1]},{resolution}")
-        page.wait_for_selector(".map canvas")
-        page.wait_for_selector(".saved:has-text('Saved')")
-        page.wait_for_load_state("load")
-        page.wait_for_timeout(500)
-        return cls(page, center, resolution)
-
-    def label(self, name: str) -> None:
-        """Draw with a label, which is added where it is missing."""
-        if not self.page.locator(".label-name", has_text=name).count():
-            self.page.get_by_label("New label").fill(name)
-            self.page.keyboard.press("Enter")
-        self.page.locator(".label-name", has_text=name).click()
-        self.page.wait_for_selector(f".label-name[aria-pressed=true]:has-text('{name}')")
-
-    def pixel(self, x: float, y: float) -> tuple[float, float]:
-        """Column and row under a place of the map's own, counted from its middle in screen pixels."""
-        return self.center[0] + x * self.resolution, self.center[1] + y * self.resolution
-
-    def mouse(self, x: float, y: float) -> tuple[float, float]:
-        """Place of the page from one counted from the map's middle."""
-        box = self.page.locator(".map").bounding_box()
-        return box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y
-
-    def click(self, *places: tuple[float, float]) -> None:
-        for place in places:
-            x, y = self.mouse(*place)
-            self.page.mouse.move(x, y)
-            self.page.mouse.click(x, y)
-            self.page.wait_for_timeout(60)
-
-    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
-        self.page.mouse.move(*self.mouse(*start))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.mouse(*stop), steps=5)
-        self.page.mouse.up()
-
-    def tool(self, key: str) -> None:
-        self.page.evaluate("document.activeElement?.blur()")
-        self.page.keyboard.press(key)
-
-    def saved(self) -> None:
-        """Wait until everything was stored."""
-        self.page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
-
-
-def stored(page: Any, address: str, image: str) -> list[dict[str, Any]]:
-    """Annotations of an image in its own frame."""
-    return page.request.get(f"{address}/images/{image}/annotations?crs=native").json()["features"]
-
-
-def pixels(made: Path, image: str, world: Any) -> np.ndarray:
-    """Columns and rows of places in the image's frame."""
-    grid = bi.open_workspace(made).image(image).info.grid
-    return np.asarray(grid.to_index(np.asarray(world, dtype=float)))[..., ::-1]
-
-
-def clear(page: Any, address: str, image: str) -> None:
-    """Take every annotation away."""
-    for feature in stored(page, address, image):
-        page.request.delete(f"{address}/annotations/{feature['id']}", headers={"If-Match": "*"})
 
 
 def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
@@ -432,83 +343,6 @@ def test_a_contour_of_a_scan_is_stored_where_it_was_drawn(page: Any, address: st
     clear(page, address, "ct")
 
 
-def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address: str, made: Path) -> None:
-    contexts = [browser.new_context(viewport=SIZE) for _ in range(2)]
-    first, second = (listen(context.new_page()) for context in contexts)
-    views = [Scene.open(page, address, "shared", center=(600, 450), resolution=0.5) for page in (first, second)]
-    views[0].label("pond")
-    views[0].tool("p")
-    views[0].click((-100, -100), (100, -100), (100, 100), (-100, 100))
-    first.keyboard.press("Enter")
-    views[0].saved()
-    # it appears at the other's, who loses the connection, goes on working, and comes back
-    second.wait_for_selector(".label:has-text('pond') .label-count:text-is('1')")
-    second.wait_for_timeout(300)
-    contexts[1].set_offline(True)
-    views[1].click((0, 0))
-    views[1].drag((100, -100), (160, -150))
-    second.wait_for_selector(".saved.away")
-    views[0].tool("v")
-    views[0].click((0, 0))
-    views[0].drag((-100, 100), (-150, 160))
-    views[0].saved()
-    contexts[1].set_offline(False)
-    second.wait_for_selector("dialog[aria-label=Conflict]", timeout=60_000)
-    assert second.locator("dialog .drawing").count() == 2
-    second.get_by_role("button", name="Keep both").click()
-    views[1].saved()
-    second.wait_for_timeout(500)
-    found = stored(first, address, "shared")
-    corners = [
-        {(round(x), round(y)) for x, y in pixels(made, "shared", f["geometry"]["coordinates"][0])} for f in found
-    ]
-    assert {(525, 530), (650, 400), (650, 500), (550, 400)} in corners
-    assert {(550, 500), (680, 375), (650, 500), (550, 400)} in corners
-    first.wait_for_selector(".label:has-text('pond') .label-count:text-is('2')")
-    clear(first, address, "shared")
-    for context in contexts:
-        context.close()
-
-
-def test_a_server_that_dies_loses_nothing(page: Any, made: Path) -> None:
-    port = free_port()
-    with server(made, port) as address:
-        view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
-        view.label("pond")
-        view.tool("b")
-        view.click((-200, -100), (-150, -50))
-        view.saved()
-    view.click((-100, -100), (-50, -50))
-    view.click((0, -100), (50, -50))
-    page.wait_for_selector(".saved.away")
-    assert "2 changes kept" in page.locator(".saved").inner_text()
-    with server(made, port) as address:
-        page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'", timeout=60_000)
-        assert len(stored(page, address, "shared")) == 3
-        clear(page, address, "shared")
-
-
-def test_unsent_changes_survive_the_page(browser: Any, made: Path) -> None:
-    port = free_port()
-    context = browser.new_context(viewport=SIZE)
-    page = listen(context.new_page())
-    with server(made, port) as address:
-        view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
-        view.label("pond")
-        context.set_offline(True)
-        view.tool("b")
-        view.click((-100, -100), (-50, -50))
-        page.wait_for_selector(".saved.away")
-        page.close()
-        context.set_offline(False)
-        page = listen(context.new_page())
-        Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
-        page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'")
-        assert len(stored(page, address, "shared")) == 1
-        clear(page, address, "shared")
-    context.close()
-
-
 def test_hostile_names_are_only_names(page: Any, address: str) -> None:
     view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
     name = '<img src=x onerror="window.broken=1">'
@@ -547,57 +381,3 @@ def test_many_annotations_are_tiles_until_they_are_touched(page: Any, address: s
     corners = {(round(x, 2), round(y, 2)) for x, y in pixels(made, "crowd", feature["geometry"]["coordinates"][0])}
     assert corners == {(600, 440), (612, 440), (613, 453), (600, 452)}
     assert not page.errors
-
-
-def test_people_sign_in_with_their_tokens(browser: Any, viewer: Path, tmp_path: Path) -> None:
-    ws = bi.open_workspace(tmp_path / "ws")
-    scene(tmp_path / "field.tif", size=(300, 400), bands=3, seed=3)
-    ws.ingest(tmp_path / "field.tif")
-    for name, role in (("ada", "annotator"), ("vera", "viewer")):
-        ws.people.add(name, role)
-    tokens = {name: ws.people.issue(name)[0] for name in ("ada", "vera")}
-    context = browser.new_context(viewport=SIZE)
-    page = listen(context.new_page())
-    with server(tmp_path / "ws") as address:
-
-        def enter(token: str) -> None:
-            page.wait_for_selector("dialog.who")
-            page.get_by_label("Token").fill(token)
-            page.get_by_role("button", name="Sign in").click()
-
-        page.goto(address)
-        enter("wrong")
-        page.wait_for_selector("dialog.who .problem:has-text('Nobody has this token')")
-        enter(tokens["ada"])
-        page.wait_for_function("() => [...document.images].some(i => i.closest('.thumb') && i.naturalWidth > 0)")
-        view = Scene.open(page, address, "field", center=(200, 150), resolution=0.5)
-        page.get_by_label("New label").fill("pond")
-        page.keyboard.press("Enter")
-        # only an administrator changes the schema, so the label is refused with a reason
-        page.wait_for_selector(".toast.bad")
-        ws.annotations.set_schema(Schema(labels=(Label(name="pond", value=1),)), author="root")
-        view = Scene.open(page, address, "field", center=(200, 150), resolution=0.5)
-        page.reload()
-        page.wait_for_selector(".saved:has-text('Saved')")
-        view.label("pond")
-        view.tool("b")
-        view.click((-50, -50), (50, 50))
-        view.saved()
-        (feature,) = stored_as(page, address, "field", tokens["ada"])
-        assert feature["properties"]["author"] == "ada"
-        page.get_by_label("Sign out").click()
-        enter(tokens["vera"])
-        page.wait_for_selector(".label:has-text('pond') .label-count:text-is('1')")
-        view.tool("b")
-        view.click((60, 60), (80, 80))
-        page.wait_for_selector(".toast.bad:has-text('vera is viewer')")
-        assert len(stored_as(page, address, "field", tokens["vera"])) == 1
-    context.close()
-
-
-def stored_as(page: Any, address: str, image: str, token: str) -> list[dict[str, Any]]:
-    """Annotations of an image, asked for by somebody."""
-    headers = {"Authorization": f"Bearer {token}"}
-    answer = page.request.get(f"{address}/images/{image}/annotations?crs=native", headers=headers)
-    assert answer.status == 200, answer.text()
-    return answer.json()["features"]
