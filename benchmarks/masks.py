@@ -19,6 +19,7 @@ from uuid import UUID
 
 import numpy as np
 import shapely
+from shapely.affinity import translate
 
 from benchmarks.burn import buildings
 from bigimage.geometry.box import IndexBox
@@ -81,7 +82,9 @@ def scene(count: int, side: int, workers: int) -> None:
         rng = np.random.default_rng(3)
         for number in rng.choice(count, EDITS + 1, replace=False).tolist():
             one = store.get(UUID(int=number + 1))
-            moved = shapely.transform(one.shape.geometry, lambda xy: xy + 15.0)  # pyright: ignore
+            if not isinstance(one.shape, Polygon):
+                continue
+            moved = translate(one.shape.geometry, 15.0, 15.0)
             store.apply("scene", [Edited(replace(one, shape=Polygon(moved)), one.version)], author="me")
             start = time.perf_counter()
             paint(place, order)
