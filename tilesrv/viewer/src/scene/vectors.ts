@@ -4,6 +4,9 @@ import type { FeatureLike } from "ol/Feature";
 import MVT from "ol/format/MVT";
 import VectorTileLayer from "ol/layer/VectorTile";
 import VectorTileSource from "ol/source/VectorTile";
+import type { TileCoord } from "ol/tilecoord";
+import type TileGrid from "ol/tilegrid/TileGrid";
+import { renderXYZTemplate } from "ol/uri";
 import type { Labels } from "../annotate/labels";
 import type { ImageRecord } from "../api";
 import { countStyle, styleOf } from "./styles";
@@ -41,7 +44,7 @@ export class VectorTiles {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
       this.fresh++;
-      this.layer.getSource()?.setUrl(this.url());
+      this.layer.getSource()?.setTileUrlFunction(this.addresses(), this.url());
     }, 400);
   }
 
@@ -56,15 +59,28 @@ export class VectorTiles {
     return template(this.options.image, "annotations/tiles", tms, "mvt", query);
   }
 
+  /** Where tiles are; OpenLayers also asks for neighbours, of which there are none beyond the image's edges. */
+  private addresses(): (coordinate: TileCoord) => string | undefined {
+    const [grid, url] = [this.tileGrid(), this.url()];
+    return ([z = 0, x = 0, y = 0]) => {
+      const range = grid.getFullTileRange(z);
+      return range && !range.containsXY(x, y) ? undefined : renderXYZTemplate(url, z, x, y);
+    };
+  }
+
+  private tileGrid(): TileGrid {
+    const { native, mercator } = this.options;
+    return this.mode === "map" && mercator ? mercator.tileGrid : native.tileGrid;
+  }
+
   private source(): VectorTileSource {
     const { native, mercator } = this.options;
-    const isMap = this.mode === "map" && mercator;
     return new VectorTileSource({
       format: new MVT({ idProperty: "id" }),
-      url: this.url(),
+      tileUrlFunction: this.addresses(),
       wrapX: false,
-      projection: isMap ? "EPSG:3857" : native.projection,
-      tileGrid: isMap ? mercator.tileGrid : native.tileGrid,
+      projection: this.mode === "map" && mercator ? "EPSG:3857" : native.projection,
+      tileGrid: this.tileGrid(),
     });
   }
 

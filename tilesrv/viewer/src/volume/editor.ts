@@ -22,6 +22,12 @@ interface Sketch {
   pointer: [number, number] | null;
 }
 
+/** A section on screen. */
+interface Drawn {
+  kind: Section["kind"];
+  points: [number, number][];
+}
+
 interface Grip {
   id: string;
   ring: number;
@@ -74,35 +80,48 @@ export class VolumeEditor implements Overlay {
 
   draw(context: CanvasRenderingContext2D, view: PlaneView): void {
     const { store, labels } = this.options;
-    for (const section of this.sections(view)) {
-      const colour = labels.colour(store.features.get(section.id)?.properties.label ?? "");
-      const points = section.points.map(([column, row]) => view.toScreen(column, row));
-      this.drawOne(context, section, points, colour, section.id === this.id);
+    for (const [id, sections] of Map.groupBy(this.sections(view), (section) => section.id)) {
+      const colour = labels.colour(store.features.get(id)?.properties.label ?? "");
+      const drawn = sections.map((section): Drawn => ({
+        kind: section.kind,
+        points: section.points.map(([column, row]) => view.toScreen(column, row)),
+      }));
+      this.fill(context, drawn, colour, id === this.id);
+      for (const one of drawn) this.drawOne(context, one, colour, id === this.id);
     }
     if (this.sketch?.view === view) this.drawSketch(context, view, this.sketch);
   }
 
-  private drawOne(context: CanvasRenderingContext2D, section: Section, points: [number, number][], colour: string, selected: boolean): void {
-    trace(context, points, section.kind === "ring" || section.kind === "band");
-    if (section.kind === "point") {
+  /** Fill what rings enclose; a ring within another one is a hole, as in masks. */
+  private fill(context: CanvasRenderingContext2D, drawn: readonly Drawn[], colour: string, selected: boolean): void {
+    context.fillStyle = colour;
+    for (const kind of ["ring", "band"] as const) {
+      context.beginPath();
+      for (const one of drawn) if (one.kind === kind) trace(context, one.points, true);
+      context.globalAlpha = kind === "band" ? (selected ? 0.75 : 0.5) : selected ? 0.3 : 0.16;
+      context.fill("evenodd");
+    }
+    context.globalAlpha = 1;
+  }
+
+  private drawOne(context: CanvasRenderingContext2D, { kind, points }: Drawn, colour: string, selected: boolean): void {
+    if (kind === "point") {
       disc(context, points[0] ?? [0, 0], selected ? 7 : 5, colour);
       return;
     }
-    if (section.kind !== "line") {
-      context.fillStyle = colour;
-      context.globalAlpha = section.kind === "band" ? (selected ? 0.75 : 0.5) : selected ? 0.3 : 0.16;
-      context.fill();
-      context.globalAlpha = 1;
-    }
     // bands of neighbouring slices touch: outlines would hide them
-    if (section.kind !== "band") outline(context, colour, selected);
-    if (selected && section.kind !== "band") for (const point of points) disc(context, point, 3.5, "#fff");
+    if (kind === "band") return;
+    context.beginPath();
+    trace(context, points, kind === "ring");
+    outline(context, colour, selected);
+    if (selected) for (const point of points) disc(context, point, 3.5, "#fff");
   }
 
   private drawSketch(context: CanvasRenderingContext2D, view: PlaneView, { points, pointer }: Sketch): void {
     const colour = this.options.labels.colour(this.options.labels.current);
     const shown = points.map((point) => screenOf(view, point));
     if (pointer) shown.push(pointer);
+    context.beginPath();
     trace(context, shown, false);
     outline(context, colour, false);
     for (const point of shown.slice(0, pointer ? -1 : undefined)) disc(context, point, 3, "#fff");
@@ -366,8 +385,8 @@ function toSegment(at: [number, number], a: [number, number], b: [number, number
   return distance(at, [a[0] + along * dx, a[1] + along * dy]);
 }
 
+/** Add a line to the path that was begun. */
 function trace(context: CanvasRenderingContext2D, points: readonly [number, number][], close: boolean): void {
-  context.beginPath();
   for (const [k, [x, y]] of points.entries()) {
     if (k) context.lineTo(x, y);
     else context.moveTo(x, y);
