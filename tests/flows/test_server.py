@@ -116,7 +116,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(space: Workspace) -> None:
         url = client.base_url
         with socket.create_connection((url.host, url.port or 0)) as connection:
             connection.sendall(
-                b"POST /images?filename=x.tif HTTP/1.1\r\nHost: x\r\nContent-Type: image/tiff\r\n"
+                b"POST /images?filename=x.tif HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/tiff\r\n"
                 b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000
             )
             until(lambda: list((space.path / "uploads").glob("*/*")))
@@ -130,7 +130,7 @@ def test_a_reader_that_leaves_a_long_answer_does_not_hurt(space: Workspace) -> N
         before = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
         for _ in range(5):
             with socket.create_connection((url.host, url.port or 0)) as connection:
-                connection.sendall(b"GET /images/one/crop?box=0,0,700,600 HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.sendall(b"GET /images/one/crop?box=0,0,700,600 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 assert connection.recv(100).startswith(b"HTTP/1.1 200")
         until(lambda: len(list(Path(f"/proc/{server.pid}/fd").iterdir())) <= before)
         assert client.get("/health").status_code == 200
