@@ -123,7 +123,8 @@ def pages(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     thread.join()
 
 
-@pytest.fixture(scope="session")
+# no longer than these tests: Playwright keeps an event loop running in this thread, so that no test behind could run one
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Any]:
     """One Chromium for all tests; each has a profile of its own in it."""
     from playwright.sync_api import sync_playwright

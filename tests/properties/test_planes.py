@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigimage.geometry.box import IndexBox
+from bigimage.geometry.dicom import TILT_TOLERANCE
 from bigimage.geometry.grid import Grid
 from bigimage.geometry.planes import PLANES, Straight, edge_letters, plane_views
 from tests.volumes import ORDERS, centres, check_lines, rotation, shown, volume
@@ -43,7 +44,15 @@ def test_displayed_planes_lie_where_their_grids_say(grid: Grid) -> None:
                 assert np.allclose(centres(plane)[:, 0], shown(view, places, index), atol=1e-8)
             straight = Straight.of(view)
             if not straight.is_stored and max(straight.shape) < 200:
-                check_lines(straight, index, tolerance=1e-7)
+                # a stack that hardly leans is shown as if it did not
+                hardly = not _is_right(grid) and not any(lean for _, _, lean in straight.stops)
+                check_lines(straight, index, tolerance=TILT_TOLERANCE * straight.stops[-1][1] if hardly else 1e-7)
+
+
+def _is_right(grid: Grid) -> bool:
+    """Whether the axes of a grid are at right angles."""
+    columns = np.asarray(grid.affine)[:, :3]
+    return bool(np.allclose(columns.T @ columns, np.diag((columns**2).sum(axis=0)), atol=1e-12))
 
 
 @given(volumes())
