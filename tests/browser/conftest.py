@@ -123,10 +123,10 @@ def pages(node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     thread.join()
 
 
-# no longer than these tests: Playwright keeps an event loop running in this thread, so that no test behind could run one
-@pytest.fixture(scope="package")
+# Playwright keeps an event loop running in this thread: while it lasts, no other test can run one
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Any]:
-    """One Chromium for all tests; each has a profile of its own in it."""
+    """One Chromium for the tests of a file; each has a profile of its own in it."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
