@@ -1,6 +1,5 @@
 """The command line: parse, call one function, print. Heavy parts are imported by the command that needs them."""
 
-import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -268,8 +267,6 @@ def _frame_text(frame: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
-    # importing makes objects by the hundred thousand that all stay: searching them for garbage finds none
-    gc.set_threshold(100_000)
     debug = "--debug" in sys.argv[1:]
     status: object = 1
     try:
