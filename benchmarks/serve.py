@@ -5,7 +5,8 @@ JPEG tiles against large_image, web mercator ones against titiler, nothing answe
 Requests come from wrk (Debian package wrk). Peers need an environment of their own:
 
     python3 -m venv .venv-peers
-    .venv-peers/bin/pip install titiler.application "large-image[rasterio]" large-image-source-tiff uvicorn httptools uvloop
+    .venv-peers/bin/pip install titiler.application "large-image[rasterio]" large-image-source-tiff
+    .venv-peers/bin/pip install uvicorn httptools uvloop
 
 `--memory N` instead sends N requests of all kinds to bigimage and prints how its memory goes.
 """

@@ -141,11 +141,13 @@ def test_bands_ranges_and_colours_change_the_picture_and_the_address(page: Any, 
     open_scene(page, address, "field")
     before = picture(page, ".map")
     page.get_by_role("button", name="Single band").click()
-    page.get_by_label("Band", exact=True).select_option("4")
+    with page.expect_response(lambda response: "/statistics" in response.url):
+        page.get_by_label("Band", exact=True).select_option("4")
     page.get_by_label("Colour map").select_option("viridis")
+    page.wait_for_timeout(400)  # the histogram of the new band is drawn
     page.get_by_label("Range: darkest value").fill("500")
     page.get_by_label("Range: darkest value").press("Enter")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function("() => location.hash.includes('rescale')")
     page.wait_for_timeout(400)
     assert re.search(r"bands=4&rescale=500,[\d.]+&colormap=viridis", page.url)
     changed = picture(page, ".map")
