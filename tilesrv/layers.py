@@ -1,7 +1,7 @@
 """Mask layers as this process serves them: opened when what they show changes, and coloured by the label schema."""
 
 import colorsys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -72,20 +72,25 @@ def shown_bands(layer: Layer) -> tuple[int, ...]:
     return tuple(range(len(layer.pyramid.info.bands))) if layer.mode in PER_CLASS else (0,)
 
 
-def picture_of(layer: Layer, patch: Patch) -> tuple[Patch, Style]:
-    """A patch of a layer's `shown_bands` as a picture of one band, with the colours of its values."""
+def picture_of(layer: Layer, patch: Patch, *, hidden: Collection[int] = ()) -> tuple[Patch, Style]:
+    """A patch of a layer's `shown_bands` as a picture of one band, with the colours of its values.
+
+    Classes whose values are `hidden` are left out: of layers that hold several classes for a pixel, what lies below
+    them is seen. Objects of an instance layer are of no class.
+    """
     classes = banded(layer.painted.palette.classes)
+    seen = [k for k, one in enumerate(classes) if one.value not in hidden]
     match layer.mode:
         case "semantic" | "panoptic":
-            return patch, Style(colormap=colors_of(layer))
+            return patch, Style(colormap={v: c for v, c in colors_of(layer).items() if v not in hidden})
         case "instance":
             return Patch(_hues(patch.array), patch.grid, patch.valid), Style(colormap=_wheel())
         case "multilayer":
-            top = _topmost(patch.array, classes)
+            top = _topmost(patch.array, classes, seen)
             colours = {k + 1: color_bytes(c.color) for k, c in enumerate(classes)}
             return Patch(top, patch.grid, patch.valid), Style(colormap=colours)
         case "coverage":
-            return Patch(_shades(patch.array), patch.grid, patch.valid), Style(colormap=_shade_colors(classes))
+            return Patch(_shades(patch.array, seen), patch.grid, patch.valid), Style(colormap=_shade_colors(classes))
 
 
 def colors_of(layer: Layer) -> Mapping[int, Colour]:
@@ -109,17 +114,20 @@ def _wheel() -> Mapping[int, Colour]:
     return found
 
 
-def _topmost(bits: NDArray[Any], classes: list[PaintClass]) -> NDArray[np.uint16]:
-    """Number, from 1, of the class of highest order that each pixel has; 0 for none."""
+def _topmost(bits: NDArray[Any], classes: list[PaintClass], seen: list[int]) -> NDArray[np.uint16]:
+    """Number, from 1, of the class of highest order among those seen that each pixel has; 0 for none."""
     top = np.zeros((1, *bits.shape[1:]), np.uint16)
-    for k in sorted(range(len(classes)), key=lambda k: classes[k].order):
+    for k in sorted(seen, key=lambda k: classes[k].order):
         top[0][bits[k] != 0] = k + 1
     return top
 
 
-def _shades(shares: NDArray[Any]) -> NDArray[np.uint16]:
-    """The class that covers most of each pixel, and how much of it, in one number."""
-    best = shares.argmax(axis=0)
+def _shades(shares: NDArray[Any], seen: list[int]) -> NDArray[np.uint16]:
+    """The class among those seen that covers most of each pixel, and how much of it, in one number."""
+    if not seen:
+        return np.zeros((1, *shares.shape[1:]), np.uint16)
+    places = np.asarray(seen)
+    best = places[shares[places].argmax(axis=0)]
     share = np.take_along_axis(shares, best[None], axis=0)[0].astype(np.uint32)
     step = (share * STEPS + 65534) // 65535
     return np.where(step == 0, 0, best * (STEPS + 1) + step)[None].astype(np.uint16)

@@ -25,7 +25,7 @@ from bigimage.store.door import AnnotationStore, Columns
 from tilesrv.context import Context, Served, context_of
 from tilesrv.errors import TooLarge
 from tilesrv.fields import IMAGE_ID, TILE_SIZE, TIME
-from tilesrv.masks import FRESH, MASK_FORMAT, TMS_NAME
+from tilesrv.masks import FRESH, HIDE, MASK_FORMAT, TMS_NAME
 from tilesrv.params import Table, choice, integer
 from tilesrv.planes import answer
 from tilesrv.reading import BLOCKS_PER_TILE, pad, require_touch
@@ -56,6 +56,7 @@ class LiveQuery:
     rule: Rule
     t: int
     tilesize: int
+    hide: tuple[int, ...] | None
 
 
 LIVE_PATH = Table(
@@ -70,7 +71,7 @@ LIVE_PATH = Table(
     LivePath,
 )
 LIVE_QUERY = Table(
-    (choice("rule", "Which pixels belong to a shape.", RULES, default="center"), TIME, TILE_SIZE), LiveQuery
+    (choice("rule", "Which pixels belong to a shape.", RULES, default="center"), TIME, TILE_SIZE, HIDE), LiveQuery
 )
 
 
@@ -154,7 +155,8 @@ def _render(context: Context, served: Served, where: LivePath, query: LiveQuery,
     timed = "t" in info.axes
     live = Live(store, where.id, served.pyramid.grids, palette, query.rule, query.t if timed else None)
     patch = _native(live, served, where, query) if where.tms == NATIVE else _mercator(live, served, where, query)
-    colours = {c.value: color_bytes(c.color) for c in palette.classes}
+    hidden = query.hide or ()
+    colours = {c.value: color_bytes(c.color) for c in palette.classes if c.value not in hidden}
     return render(patch, Style() if where.fmt == "npy" else Style(colormap=colours), where.fmt)
 
 

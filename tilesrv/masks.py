@@ -13,7 +13,7 @@ from bigimage.model.patch import Patch
 from bigimage.pyramid.labels import NAME, check_layer_name
 from bigimage.rasterize.burn import RULES
 from bigimage.rasterize.layer import Layer
-from bigimage.rasterize.modes import MODES, banded, check_mode
+from bigimage.rasterize.modes import MODES, MOST_BANDS, banded, check_mode
 from tilesrv.bodies import read_object
 from tilesrv.context import context_of
 from tilesrv.display import RAW, choose_bands
@@ -21,7 +21,7 @@ from tilesrv.fields import BANDS, IMAGE, IMAGE_ID, TILE_SIZE, TIME, TMS
 from tilesrv.ingesting import launch
 from tilesrv.jobs import JOB_SCHEMA
 from tilesrv.layers import ServedLayer, layer_of, picture_of, shown_bands
-from tilesrv.params import Param, Table, choice, integer, text
+from tilesrv.params import Param, Table, choice, integer, numbers, text
 from tilesrv.planefields import INDEX, PLANE
 from tilesrv.planes import answer
 from tilesrv.reading import Pick, tile_patch
@@ -94,7 +94,25 @@ LAYER = Table((IMAGE_ID, LAYER_NAME), LayerPath)
 LAYER_TILE = Table((IMAGE_ID, LAYER_NAME, TMS_NAME, *_AT, MASK_FORMAT), LayerTilePath)
 LAYER_PLANE = Table((IMAGE_ID, LAYER_NAME, PLANE, INDEX, MASK_FORMAT), LayerPlanePath)
 LAYER_PLANE_TILE = Table((IMAGE_ID, LAYER_NAME, PLANE, INDEX, *_AT, MASK_FORMAT), LayerPlaneTilePath)
-MASK_QUERY = Table((BANDS, TIME, TILE_SIZE), PlaneQuery)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskQuery(PlaneQuery):
+    """What a client says about the look of a layer."""
+
+    hide: tuple[int, ...] | None = None
+
+
+HIDE = numbers(
+    "hide",
+    "Values of classes that pictures leave out; raw values stay as they are, and so do the objects of `instance`.",
+    counts=range(1, MOST_BANDS + 1),
+    low=1,
+    high=2**32 - 1,
+    whole=True,
+    example=[3, 7],
+)
+MASK_QUERY = Table((BANDS, TIME, TILE_SIZE, HIDE), MaskQuery)
 
 
 async def list_masks(request: Request) -> Response:
@@ -236,7 +254,7 @@ async def _answer(
     request: Request,
     served: ServedLayer,
     key: str,
-    query: PlaneQuery,
+    query: MaskQuery,
     fmt: Format,
     take_patch: Callable[[tuple[int, ...]], Patch],
 ) -> Response:
@@ -247,7 +265,7 @@ async def _answer(
         if fmt == RAW:
             bands = choose_bands(served.pyramid.info, query, fmt, context.settings.max_tile_bands)
             return render(take_patch(bands), Style(), fmt)
-        patch, style = picture_of(served.layer, take_patch(shown_bands(served.layer)))
+        patch, style = picture_of(served.layer, take_patch(shown_bands(served.layer)), hidden=query.hide or ())
         return render(patch, style, fmt)
 
     return await answer(request, key, fmt=fmt, headers={}, lane=context.tiles, work=work, cache=FRESH)

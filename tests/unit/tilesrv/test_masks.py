@@ -96,6 +96,34 @@ def test_layers_of_every_mode_are_shown_and_given_raw(space: Workspace, client: 
     assert np.array_equal(one[0], raw[0])
 
 
+@pytest.mark.parametrize("mode", ["semantic", "panoptic", "coverage", "multilayer"])
+def test_hidden_classes_are_left_out_of_pictures(space: Workspace, client: httpx.Client, mode: str) -> None:
+    client.post("/images/scene/annotations?crs=native", json=box_feature(*SHIP, label="road"))
+    space.rasterize("scene", mode=mode)
+    place = f"/images/scene/masks/{mode}/tiles/native/1/0/0"
+    road, house = SCHEMA.find("road"), SCHEMA.find("house")
+    assert road is not None
+    assert house is not None
+    assert colours(client.get(f"{place}.png?hide={road.value}"))[95, 55].tolist() == RED
+    rest = colours(client.get(f"{place}.png?hide={house.value}"))[95, 55].tolist()
+    if mode in ("multilayer", "coverage"):  # these know what lies below
+        assert rest == [*bytes.fromhex(road.color[1:]), 255]
+    else:
+        assert rest[3] == 0
+    everything = ",".join(str(label.value) for label in SCHEMA.labels)
+    assert not colours(client.get(f"{place}.png?hide={everything}")).any()
+    raw = values(client.get(f"{place}.npy"))
+    assert np.array_equal(raw, values(client.get(f"{place}.npy?hide={house.value}")))
+    assert client.get(f"{place}.png?hide=0").status_code == 400
+
+
+def test_hidden_classes_are_left_out_of_live_tiles(client: httpx.Client) -> None:
+    place = "/images/scene/live-mask/tiles/native/1/0/0"
+    assert not colours(client.get(f"{place}.png?hide=3")).any()
+    assert colours(client.get(f"{place}.png?hide=9"))[95, 55].tolist() == RED
+    assert (values(client.get(f"{place}.npy?hide=3"))[0, 90:100, 50:60] == 3).all()
+
+
 def test_an_edit_is_painted_soon_and_changes_the_etag(space: Workspace, client: httpx.Client) -> None:
     space.rasterize("scene")
     place = "/images/scene/masks/semantic/tiles/native/1/0/0.npy"
