@@ -19,7 +19,7 @@ from bigimage.model.lonlat import to_crs
 from bigimage.model.member import box_numbers
 from bigimage.model.outline import box_outline
 from bigimage.model.problem import Problem, require_none
-from bigimage.model.region import STATES, Plot, Region, blocks, drawn
+from bigimage.model.region import STATES, STEP_KINDS, Plot, Region, blocks, drawn, step_dict
 from bigimage.model.shape import Polygon
 from bigimage.store.door import RegionStore
 from tilesrv.bodies import read_object
@@ -27,8 +27,8 @@ from tilesrv.context import Context, context_of
 from tilesrv.errors import Stale, Taken
 from tilesrv.featurefields import CRS, CRS_QUERY, NAME_PATTERN
 from tilesrv.fields import IMAGE
-from tilesrv.params import Param, Table, choice, text
-from tilesrv.people import person_of
+from tilesrv.params import Param, Table, choice, integer, text
+from tilesrv.people import author_of, person_of
 from tilesrv.preconditions import Match, etag, if_match
 from tilesrv.routing import Endpoint, Operation
 
@@ -65,6 +65,13 @@ class RegionsQuery:
     crs: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class StepsQuery:
+    """Query of steps."""
+
+    limit: int
+
+
 REGION_ID: Param[UUID] = Param(
     name="id",
     about="Id of the region.",
@@ -81,6 +88,7 @@ REGIONS_QUERY = Table(
     ),
     RegionsQuery,
 )
+STEPS_QUERY = Table((integer("limit", "Most steps, the latest.", low=1, high=100_000, default=1000),), StepsQuery)
 
 
 def feature_of(region: Region, grid: Grid, crs: str | None) -> dict[str, Any]:
@@ -135,7 +143,7 @@ async def post_regions(request: Request) -> Response:
     """
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
-    query = CRS_QUERY.query(request.scope["query_string"])
+    query, author = CRS_QUERY.query(request.scope["query_string"]), author_of(request)
     members = await read_object(request, limit=BODY_LIMIT, known=("size", "features", "boxes", "replace"))
     grid = (await context.image(image)).pyramid.info.grid
     replace = members.get("replace", False)
@@ -144,7 +152,7 @@ async def post_regions(request: Request) -> Response:
 
     def make() -> dict[str, Any]:
         plots = _plots(members, Place.of(image, grid, query.crs))
-        made = context.workspace.regions.add(image, plots, replace_open=replace)
+        made = context.workspace.regions.add(image, plots, by=author, replace_open=replace)
         features = [feature_of(region, grid, query.crs) for region in made]
         return {"type": "FeatureCollection", "numberReturned": len(features), "features": features}
 
@@ -287,14 +295,64 @@ async def delete_region(request: Request) -> Response:
     """Remove a region; the annotations in it stay."""
     context = context_of(request)
     id_ = REGION.path(request.path_params).id
-    match = if_match(request)
+    match, author = if_match(request), author_of(request)
 
     def run() -> Response:
         regions = context.workspace.regions
-        regions.remove(id_, base=_base(context, regions.get(id_), match, None))
+        regions.remove(id_, by=author, base=_base(context, regions.get(id_), match, None))
         return Response(status_code=204)
 
     return await context.edits.run(object(), run, request.receive)
+
+
+async def read_history(request: Request) -> Response:
+    """Every step of the work on a region, the first one first: who took it and when. Those of a removed one too."""
+    context = context_of(request)
+    id_ = REGION.path(request.path_params).id
+
+    def read() -> dict[str, Any]:
+        steps = context.workspace.regions.history(id_)
+        head = {"id": str(id_), "image": steps[0].image, "name": steps[0].name}
+        return {**head, "history": [step_dict(step) for step in steps]}
+
+    body = await context.reads.run(object(), read, request.receive)
+    return JSONResponse(body, headers=NO_STORE)
+
+
+async def list_steps(request: Request) -> Response:
+    """Steps of the work on an image's regions, the latest first; those on removed regions too."""
+    context = context_of(request)
+    image = IMAGE.path(request.path_params).id
+    query = STEPS_QUERY.query(request.scope["query_string"])
+    await context.image(image)
+
+    def read() -> dict[str, Any]:
+        steps = context.workspace.regions.steps(image, limit=query.limit)
+        return {"image": image, "history": [step_dict(step) for step in steps]}
+
+    body = await context.reads.run(object(), read, request.receive)
+    return JSONResponse(body, headers=NO_STORE)
+
+
+_STEP: dict[str, Any] = {
+    "type": "object",
+    "required": ["region", "name", "version", "kind", "author", "time"],
+    "properties": {
+        "region": {"type": "string", "format": "uuid"},
+        "name": {"type": "string"},
+        "version": {"type": "integer", "minimum": 1},
+        "kind": {"type": "string", "enum": list(STEP_KINDS)},
+        "author": {"type": ["string", "null"], "description": "Null where an older bigimage kept no log of regions."},
+        "time": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def _log_schema(*more: str) -> dict[str, Any]:
+    """JSON schema of a log of steps."""
+    named = {name: {"type": "string"} for name in ("image", *more)}
+    properties = {**named, "history": {"type": "array", "items": _STEP}}
+    return {"type": "object", "required": [*properties], "properties": properties}
 
 
 _FEATURE: dict[str, Any] = {
@@ -349,7 +407,7 @@ STEPS: tuple[tuple[str, Step, str], ...] = (
     ),
     (
         "release",
-        lambda regions, id_, name, all_, base: regions.release(id_, by=None if all_ else name, base=base),
+        lambda regions, id_, name, all_, base: regions.release(id_, by=name, anybodys=all_, base=base),
         "Open a region again: one's own, or as a reviewer anybody's.",
     ),
     (
@@ -396,6 +454,26 @@ ROUTES = (
         delete_region,
         Operation(summary="Removed", tag="regions", tables=(REGION,), status=204, problems=_CHANGE, role="reviewer"),
         method="DELETE",
+    ),
+    Endpoint(
+        "/images/{id}/regions/history",
+        list_steps,
+        Operation(
+            summary="Steps of the work on an image",
+            tag="regions",
+            tables=(IMAGE, STEPS_QUERY),
+            content={"application/json": _log_schema()},
+        ),
+    ),
+    Endpoint(
+        "/regions/{id}/history",
+        read_history,
+        Operation(
+            summary="Every step of the work on the region",
+            tag="regions",
+            tables=(REGION,),
+            content={"application/json": _log_schema("id", "name")},
+        ),
     ),
     *(
         Endpoint(

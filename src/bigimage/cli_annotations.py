@@ -295,12 +295,13 @@ def regions() -> None:
     help="Side of the squares in pixels; of a volume, number of slices.",
 )
 @click.option("--replace", is_flag=True, help="Instead of the regions that are there, if nobody has claimed any.")
+@author
 @as_json
 @click.pass_obj
-def regions_split(settings: Settings, image: str, size: int, replace: bool, as_json: bool) -> None:
+def regions_split(settings: Settings, image: str, size: int, replace: bool, author: str | None, as_json: bool) -> None:
     """Split IMAGE into squares, or a volume into ranges of slices."""
     with _existing(settings) as workspace:
-        made = workspace.split_regions(image, size=size, replace_open=replace)
+        made = workspace.split_regions(image, size=size, replace_open=replace, author=author)
     _print_regions(made, as_json)
 
 
@@ -315,6 +316,30 @@ def regions_list(settings: Settings, image: str, state: str | None, as_json: boo
         workspace.record(image)
         found = workspace.regions.of(image, state=state)
     _print_regions(found, as_json)
+
+
+@regions.command("history")
+@click.argument("image")
+@click.option("--region", type=click.UUID, metavar="ID", help="Only the steps of this region.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many, the latest.")
+@as_json
+@click.pass_obj
+def regions_history(settings: Settings, image: str, region: UUID | None, limit: int | None, as_json: bool) -> None:
+    """List who made, claimed, released, finished and removed regions of IMAGE, the latest step first."""
+    with _existing(settings) as workspace:
+        workspace.record(image)
+        if region is None:
+            found = workspace.regions.steps(image, limit=limit)
+        else:
+            found = workspace.regions.history(region)[::-1][:limit]
+            if found[0].image != image:
+                raise InputError(f"region {region} is one of image {found[0].image!r}, not of {image!r}")
+    documents = [load("bigimage.model.region").step_dict(step) for step in found]
+    if as_json:
+        print_json(documents)
+        return
+    rows = [(d["time"], d["name"], d["kind"], d["author"] or "", str(d["version"]), d["region"]) for d in documents]
+    print_table(("time", "name", "step", "by", "version", "region"), rows)
 
 
 def _print_regions(found: Any, as_json: bool) -> None:

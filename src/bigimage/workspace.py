@@ -236,13 +236,16 @@ class Workspace(Images):
         """Areas of an image's regions on which the work is done."""
         return tuple(region_text(region) for region in self.regions.of(info.id, state="done"))
 
-    def split_regions(self, image: str, *, size: int, replace_open: bool = False) -> list[Region]:
+    def split_regions(
+        self, image: str, *, size: int, replace_open: bool = False, author: str | None = None
+    ) -> list[Region]:
         """Split an image into regions: squares of `size` pixels of a raster, ranges of `size` slices of a volume.
 
         Raises NotFound; Conflict when the image has such regions already, or, with `replace_open`, when one of them is
         claimed or done; InputError for a size that makes no sense.
         """
-        return self.regions.add(image, blocks(self.image(image).info.grid, size), replace_open=replace_open)
+        plots = blocks(self.image(image).info.grid, size)
+        return self.regions.add(image, plots, by=author or self.settings.author, replace_open=replace_open)
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is used again."""
@@ -316,6 +319,7 @@ class Workspace(Images):
                 self.layer(image, layer),
                 info,
                 self.annotations.schema(),
+                store=self.annotations.store,
                 format=format,
                 output=Path(output),
                 options=options,

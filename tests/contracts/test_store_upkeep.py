@@ -90,7 +90,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(place: str) -> Non
     store = open_store(place)
     store.apply("scene", [Added(at(0, 0, number=1))], author="ann")
     with store.database.writing() as connection:
-        for table in (tables.person, tables.token, tables.region, tables.lease):
+        for table in (tables.person, tables.token, tables.region, tables.region_step, tables.lease):
             table.drop(connection)
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     store.close()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import shapely
@@ -180,6 +181,13 @@ def test_regions_are_split_listed_and_taken_back(run: Run, workspace: Workspace)
     listed = run("regions", "list", "small", "--state", "claimed")
     assert listed.out.splitlines()[1].split()[1:] == ["0-0", "0", "0", "50", "50", "claimed", "ann"]
     assert run("regions", "list", "nowhere").status == 1
+    steps = run("regions", "history", "small", "--region", made[0]["id"], "--json").json()
+    assert [(s["kind"], s["author"], s["version"]) for s in steps] == [("claimed", "ann", 2), ("made", "local", 1)]
+    shown = run("regions", "history", "small", "--limit", 1).out.splitlines()
+    assert shown[1].split()[1:] == ["0-0", "claimed", "ann", "2", made[0]["id"]]
+    assert len(run("regions", "history", "small", "--json").json()) == 5
+    assert run("regions", "history", "nowhere").status == 1
+    assert run("regions", "history", "small", "--region", uuid4()).status == 1
     inside, outside = draw(workspace, 1), draw(workspace, 6)
     back = run("revert", "small", "--to", 0, "--region", made[0]["id"])
     assert back.out == "revision 3: 1 changes\n"

@@ -61,7 +61,7 @@ def test_regions_that_are_done_are_background(workspace: Workspace) -> None:
     expected[:200, :200] = 1
     expected[20:40, 10:20] = 3
     assert np.array_equal(pixels, expected)
-    workspace.regions.release(first.id)
+    workspace.regions.release(first.id, by="ann")
     assert np.array_equal(np.asarray(workspace.layer("town", "semantic").pyramid.levels[0].array[:]), expected)
     assert np.array_equal(
         np.asarray(workspace.rasterize("town").pyramid.levels[0].array[:]), np.where(expected == 3, 3, 0)

@@ -18,6 +18,8 @@ from bigimage.model.shape import Polygon
 
 RegionState = Literal["open", "claimed", "done"]
 STATES: tuple[RegionState, ...] = ("open", "claimed", "done")
+StepKind = Literal["made", "claimed", "released", "done", "removed"]
+STEP_KINDS: tuple[StepKind, ...] = ("made", "claimed", "released", "done", "removed")
 MOST_REGIONS = 100_000
 """Most regions that one image is split into."""
 
@@ -49,6 +51,22 @@ class Region:
     """Grows with each step of the work."""
     created: datetime
     modified: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionStep:
+    """One step of the work on a region: an entry of a log that only grows."""
+
+    region: UUID
+    image: str
+    name: str
+    """Name of the region, which may have been removed since."""
+    version: int
+    """Version of the region that the step made; the first is 1."""
+    kind: StepKind
+    author: str | None
+    """Who took the step; None where a version of bigimage that kept no log of regions stored it."""
+    time: datetime
 
 
 def blocks(grid: Grid, size: int) -> list[Plot]:
@@ -114,6 +132,18 @@ def region_dict(region: Region) -> dict[str, Any]:
         **{"id": str(region.id), "image": region.image, "name": region.name, "box": box},
         **{"outline": None if region.outline is None else geometry_dict(region.outline.geometry)},
         **{"state": region.state, "assignee": region.assignee, "version": region.version},
-        **{"created": region.created.isoformat().replace("+00:00", "Z")},
-        **{"modified": region.modified.isoformat().replace("+00:00", "Z")},
+        **{"created": _utc(region.created), "modified": _utc(region.modified)},
     }
+
+
+def step_dict(step: RegionStep) -> dict[str, Any]:
+    """JSON form of a step of the work on a region."""
+    return {
+        **{"region": str(step.region), "name": step.name, "version": step.version},
+        **{"kind": step.kind, "author": step.author, "time": _utc(step.time)},
+    }
+
+
+def _utc(moment: datetime) -> str:
+    """A time as RFC 3339 writes it."""
+    return moment.isoformat().replace("+00:00", "Z")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEAD = "0002"
+HEAD = "0003"
 """Migration that the tables of `bigimage.store.tables` correspond to."""
 FETCH = 2000
 """Rows that a streamed query reads at a time."""

@@ -16,7 +16,7 @@ from bigimage.model.change import Applied, Change, Logged, Once, Revision
 from bigimage.model.labels import Schema
 from bigimage.model.lease import Lease
 from bigimage.model.person import Person, PersonRole, Token
-from bigimage.model.region import Plot, Region, RegionState
+from bigimage.model.region import Plot, Region, RegionState, RegionStep
 from bigimage.model.where import Where
 from bigimage.store.rows import uuid_of
 
@@ -261,10 +261,11 @@ class RegionStore(Protocol):
 
     A region is `open`, then `claimed` by somebody, then `done`, and can be opened again. Each step makes a version;
     with `base` a step is made only from that version. A step that was made already is answered the same, so that a
-    request may be repeated. A refused step raises Conflict, whose `clashes` hold the region as it is.
+    request may be repeated. A refused step raises Conflict, whose `clashes` hold the region as it is. Every step is
+    kept with who took it (`by`) and when, also when the region is removed.
     """
 
-    def add(self, image: str, plots: Iterable[Plot], *, replace_open: bool = False) -> list[Region]:
+    def add(self, image: str, plots: Iterable[Plot], *, by: str, replace_open: bool = False) -> list[Region]:
         """Store regions of an image, in their order; with `replace_open`, instead of those that are there.
 
         Raises Conflict when a name is taken or, with `replace_open`, when a region is claimed or done.
@@ -279,7 +280,7 @@ class RegionStore(Protocol):
         """One region. Raises NotFound."""
         ...
 
-    def remove(self, id: UUID, *, base: int | None = None) -> None:
+    def remove(self, id: UUID, *, by: str, base: int | None = None) -> None:
         """Remove a region; annotations stay. Raises NotFound, Conflict."""
         ...
 
@@ -291,12 +292,20 @@ class RegionStore(Protocol):
         """Begin to work on the first open region of an image; None when none is open."""
         ...
 
-    def release(self, id: UUID, *, by: str | None = None, base: int | None = None) -> Region:
-        """Open a region again; with `by`, only one of that person's. Raises NotFound, Conflict."""
+    def release(self, id: UUID, *, by: str, anybodys: bool = False, base: int | None = None) -> Region:
+        """Open a region again: one's own, or with `anybodys` also that of somebody else. Raises NotFound, Conflict."""
         ...
 
     def done(self, id: UUID, *, by: str, base: int | None = None) -> Region:
         """Finish the work on a region that one has claimed. Raises NotFound, Conflict."""
+        ...
+
+    def history(self, id: UUID) -> Sequence[RegionStep]:
+        """Every step of the work on a region, the first one first; of a removed one too. Raises NotFound."""
+        ...
+
+    def steps(self, image: str, *, limit: int | None = None) -> Sequence[RegionStep]:
+        """Steps of the work on an image's regions, removed ones too, the latest first, at most `limit`."""
         ...
 
 

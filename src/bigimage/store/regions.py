@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from bigimage.errors import Conflict, InputError, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import check_id
-from bigimage.model.region import Plot, Region, RegionState
+from bigimage.model.region import Plot, Region, RegionState, RegionStep, StepKind
 from bigimage.model.shape import Polygon
 from bigimage.store import tables
 from bigimage.store.database import Database
@@ -29,7 +29,7 @@ class SqlRegions:
         self.database = database
         self._new_id, self._clock = new_id, clock
 
-    def add(self, image: str, plots: Iterable[Plot], *, replace_open: bool = False) -> list[Region]:
+    def add(self, image: str, plots: Iterable[Plot], *, by: str, replace_open: bool = False) -> list[Region]:
         """Store regions of an image; see the door."""
         check_id(image)
         listed, now = list(plots), self._clock() // 1000
@@ -43,6 +43,7 @@ class SqlRegions:
             if replace_open:
                 _require_open(image, there)
                 connection.execute(sa.delete(tables.region).where(tables.region.c.image == image))
+                self._log(connection, [_after(r, now) for r in there], "removed", by)
             elif taken := sorted({r.name for r in there} & set(names)):
                 raise Conflict(
                     f"image {image!r} has a region {taken[0]!r} already; replace them, or choose another name"
@@ -54,6 +55,7 @@ class SqlRegions:
             if made:
                 rows = [{**_values(region), "place": place + k} for k, region in enumerate(made)]
                 connection.execute(sa.insert(tables.region), rows)
+                self._log(connection, made, "made", by)
             self.database.announce(connection)
         return made
 
@@ -80,11 +82,13 @@ class SqlRegions:
         with self.database.reading() as connection:
             return self._one(connection, id)
 
-    def remove(self, id: UUID, *, base: int | None = None) -> None:
+    def remove(self, id: UUID, *, by: str, base: int | None = None) -> None:
         """Remove a region; see the door."""
         with self.database.writing() as connection:
-            self._based(self._one(connection, id, lock=True), base)
+            found = self._one(connection, id, lock=True)
+            self._based(found, base)
             connection.execute(sa.delete(tables.region).where(tables.region.c.id == id))
+            self._log(connection, [_after(found, self._clock() // 1000)], "removed", by)
             self.database.announce(connection)
 
     # ---- work
@@ -98,7 +102,7 @@ class SqlRegions:
             self._based(found, base)
             if found.state != "open":
                 raise Conflict(f"region {found.name!r} is {_how(found)}", (found,))
-            return self._step(connection, found, "claimed", by)
+            return self._step(connection, found, by, state="claimed")
 
     def claim_next(self, image: str, *, by: str) -> Region | None:
         """Begin to work on the first region that is open and that nobody is just claiming; see the door."""
@@ -112,18 +116,18 @@ class SqlRegions:
                 .with_for_update(skip_locked=True)
             )
             row = connection.execute(first).first()
-            return None if row is None else self._step(connection, _region(row), "claimed", by)
+            return None if row is None else self._step(connection, _region(row), by, state="claimed")
 
-    def release(self, id: UUID, *, by: str | None = None, base: int | None = None) -> Region:
+    def release(self, id: UUID, *, by: str, anybodys: bool = False, base: int | None = None) -> Region:
         """Open a region again; see the door."""
         with self.database.writing() as connection:
             found = self._one(connection, id, lock=True)
             if found.state == "open":
                 return found
             self._based(found, base)
-            if by is not None and found.assignee != by:
+            if not anybodys and found.assignee != by:
                 raise Conflict(f"region {found.name!r} is {_how(found)}", (found,))
-            return self._step(connection, found, "open", None)
+            return self._step(connection, found, by, state="open")
 
     def done(self, id: UUID, *, by: str, base: int | None = None) -> Region:
         """Finish the work on a region; see the door."""
@@ -134,7 +138,7 @@ class SqlRegions:
             self._based(found, base)
             if found.state != "claimed" or found.assignee != by:
                 raise Conflict(f"region {found.name!r} is {_how(found)}, not claimed by {by}", (found,))
-            return self._step(connection, found, "done", by)
+            return self._step(connection, found, by, state="done")
 
     def _based(self, found: Region, base: int | None) -> None:
         """Raise Conflict unless a region is at the version that a change was made from."""
@@ -142,13 +146,46 @@ class SqlRegions:
             message = f"region {found.name!r} is at version {found.version}; your change was made from version {base}"
             raise Conflict(f"{message}; read it again", (found,))
 
-    def _step(self, connection: sa.Connection, found: Region, state: RegionState, assignee: str | None) -> Region:
-        """Write a step of the work."""
-        moment = max(found.modified, from_micros(self._clock() // 1000))
-        new = replace(found, state=state, assignee=assignee, version=found.version + 1, modified=moment)
+    def _step(self, connection: sa.Connection, found: Region, by: str, *, state: RegionState) -> Region:
+        """Write a step of the work, and log it."""
+        assignee = None if state == "open" else by
+        new = replace(_after(found, self._clock() // 1000), state=state, assignee=assignee)
         connection.execute(sa.update(tables.region).where(tables.region.c.id == new.id).values(_values(new)))
+        self._log(connection, [new], "released" if state == "open" else state, by)
         self.database.announce(connection)
         return new
+
+    # ---- history
+
+    def history(self, id: UUID) -> Sequence[RegionStep]:
+        """Every step of the work on a region; see the door."""
+        table = tables.region_step
+        query = sa.select(table).where(table.c.region == id).order_by(table.c.version)
+        with self.database.reading() as connection:
+            found = [_logged(row) for row in connection.execute(query)]
+        if not found:
+            raise NotFound(f"there never was a region {id}")
+        return found
+
+    def steps(self, image: str, *, limit: int | None = None) -> Sequence[RegionStep]:
+        """Steps of the work on an image's regions; see the door."""
+        table = tables.region_step
+        order = (table.c.time.desc(), table.c.region, table.c.version.desc())
+        query = sa.select(table).where(table.c.image == image).order_by(*order).limit(limit)
+        with self.database.reading() as connection:
+            return [_logged(row) for row in connection.execute(query)]
+
+    def _log(self, connection: sa.Connection, regions: Sequence[Region], kind: StepKind, by: str) -> None:
+        """Add the step that made each of some regions what it is."""
+        rows = [
+            {
+                **{"region": r.id, "version": r.version, "image": r.image, "name": r.name},
+                **{"kind": kind, "author": by, "time": to_micros(r.modified)},
+            }
+            for r in regions
+        ]
+        if rows:
+            connection.execute(sa.insert(tables.region_step), rows)
 
     # ---- rows
 
@@ -177,6 +214,11 @@ class SqlRegions:
         if assignee is not None:
             query = query.where(table.c.assignee == assignee)
         return [_region(row) for row in connection.execute(query.with_for_update() if lock else query)]
+
+
+def _after(found: Region, now: int) -> Region:
+    """A region one version on; no clock that was put back makes a step older than the one before."""
+    return replace(found, version=found.version + 1, modified=max(found.modified, from_micros(now)))
 
 
 def _require_open(image: str, regions: Sequence[Region]) -> None:
@@ -213,6 +255,19 @@ def _region(row: Any) -> Region:
         version=row.version,
         created=from_micros(row.created),
         modified=from_micros(row.modified),
+    )
+
+
+def _logged(row: Any) -> RegionStep:
+    """Step of a row."""
+    return RegionStep(
+        region=row.region,
+        image=row.image,
+        name=row.name,
+        version=row.version,
+        kind=row.kind,
+        author=row.author,
+        time=from_micros(row.time),
     )
 
 

@@ -215,6 +215,18 @@ region = sa.Table(
     _column("modified", Big),
     comment="Regions of images as units of work",
 )
+region_step = sa.Table(
+    "region_step",
+    metadata,
+    _column("region", Id(), primary_key=True),
+    _column("version", sa.Integer(), primary_key=True, autoincrement=False),
+    _column("image", sa.Text()),
+    _column("name", sa.Text()),
+    _column("kind", sa.Text()),
+    _column("author", sa.Text(), nullable=True),
+    _column("time", Big),
+    comment="The log of regions: every step of the work, of removed regions too; without an author where none was kept",
+)
 lease = sa.Table(
     "lease",
     metadata,
@@ -227,6 +239,7 @@ lease = sa.Table(
 
 sa.Index("token_person", token.c.person)
 sa.Index("region_image", region.c.image, region.c.place)
+sa.Index("region_step_image", region_step.c.image, region_step.c.time)
 sa.Index("annotation_cell", annotation.c.image, annotation.c.cell, annotation.c.label)
 sa.Index(
     "annotation_instance",

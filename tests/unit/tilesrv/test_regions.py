@@ -72,6 +72,26 @@ def test_work_goes_from_open_to_done(drawing: httpx.Client) -> None:
     assert drawing.post(f"/regions/{uuid4()}/claim").status_code == 404
 
 
+def test_every_step_is_told(drawing: httpx.Client) -> None:
+    first, second = split(drawing, size=300)
+    address = f"/regions/{first['id']}"
+    drawing.post(address + "/claim").raise_for_status()
+    assert drawing.post(f"/regions/{second['id']}/done").status_code == 409
+    drawing.post(address + "/done").raise_for_status()
+    drawing.delete(address).raise_for_status()
+    told = drawing.get(address + "/history").json()
+    assert (told["id"], told["image"], told["name"]) == (first["id"], "scene", "0-0")
+    steps = [(s["kind"], s["version"], s["author"]) for s in told["history"]]
+    assert steps == [("made", 1, "local"), ("claimed", 2, "local"), ("done", 3, "local"), ("removed", 4, "local")]
+    assert told["history"][0]["time"] == first["properties"]["created"]
+    listed = drawing.get("/images/scene/regions/history").json()["history"]
+    assert [s["kind"] for s in listed] == ["removed", "done", "claimed", "made", "made"]
+    assert listed[:3] == told["history"][:0:-1]
+    assert len(drawing.get("/images/scene/regions/history?limit=2").json()["history"]) == 2
+    assert drawing.get(f"/regions/{uuid4()}/history").status_code == 404
+    assert drawing.get("/images/absent/regions/history").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("image", "body"),
     [
