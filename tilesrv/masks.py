@@ -22,7 +22,7 @@ from tilesrv.ingesting import launch
 from tilesrv.jobs import JOB_SCHEMA
 from tilesrv.layers import ServedLayer, layer_of, picture_of, shown_bands
 from tilesrv.params import Param, Table, choice, integer, numbers, text
-from tilesrv.planefields import INDEX, PLANE
+from tilesrv.planefields import INDEX, PIXEL_CHOICE, PLANE
 from tilesrv.planes import answer
 from tilesrv.reading import Pick, tile_patch
 from tilesrv.render import Format, Style, render
@@ -113,6 +113,7 @@ HIDE = numbers(
     example=[3, 7],
 )
 MASK_QUERY = Table((BANDS, TIME, TILE_SIZE, HIDE), MaskQuery)
+MASK_PLANE_QUERY = Table((BANDS, TIME, TILE_SIZE, HIDE, PIXEL_CHOICE), MaskQuery)
 
 
 async def list_masks(request: Request) -> Response:
@@ -219,7 +220,7 @@ async def mask_tile(request: Request) -> Response:
 async def mask_plane(request: Request) -> Response:
     """A whole plane of a layer, with the pixels of the volume's own planes."""
     where = LAYER_PLANE.path(request.path_params)
-    query = MASK_QUERY.query(request.scope["query_string"])
+    query = MASK_PLANE_QUERY.query(request.scope["query_string"])
     context = context_of(request)
     served = await layer_of(context, where.id, where.layer)
     sheet = sheet_of(served, where.plane, query.pixels or (STORED if where.fmt == RAW else "square"))
@@ -236,7 +237,7 @@ async def mask_plane(request: Request) -> Response:
 async def mask_plane_tile(request: Request) -> Response:
     """One tile of a plane of a layer."""
     where = LAYER_PLANE_TILE.path(request.path_params)
-    query = MASK_QUERY.query(request.scope["query_string"])
+    query = MASK_PLANE_QUERY.query(request.scope["query_string"])
     context = context_of(request)
     served = await layer_of(context, where.id, where.layer)
     sheet = sheet_of(served, where.plane, query.pixels or (STORED if where.fmt == RAW else "square"))
@@ -316,7 +317,7 @@ _PICTURES: dict[str, dict[str, Any]] = {"image/png": {}, "image/webp": {}, "appl
 _PROBLEMS = (400, 404, 413, 500, 501, 503)
 
 
-def _picture(path: str, handler: Any, summary: str, table: Table[Any]) -> Endpoint:
+def _picture(path: str, handler: Any, summary: str, *tables: Table[Any]) -> Endpoint:
     """Route of pictures."""
     return Endpoint(
         path,
@@ -324,7 +325,7 @@ def _picture(path: str, handler: Any, summary: str, table: Table[Any]) -> Endpoi
         Operation(
             summary=summary,
             tag="masks",
-            tables=(table, MASK_QUERY),
+            tables=tables,
             content=_PICTURES,
             also={304: "Unchanged."},
             problems=_PROBLEMS,
@@ -334,14 +335,23 @@ def _picture(path: str, handler: Any, summary: str, table: Table[Any]) -> Endpoi
 
 _ROOT = "/images/{id}/masks"
 ROUTES = (
-    _picture(_ROOT + "/{layer}/tiles/{tms}/{z}/{x}/{y}.{fmt}", mask_tile, "A tile of a mask layer", LAYER_TILE),
+    _picture(
+        _ROOT + "/{layer}/tiles/{tms}/{z}/{x}/{y}.{fmt}", mask_tile, "A tile of a mask layer", LAYER_TILE, MASK_QUERY
+    ),
     _picture(
         _ROOT + "/{layer}/planes/{plane}/{index}/tiles/{z}/{x}/{y}.{fmt}",
         mask_plane_tile,
         "A tile of a plane of a mask layer",
         LAYER_PLANE_TILE,
+        MASK_PLANE_QUERY,
     ),
-    _picture(_ROOT + "/{layer}/planes/{plane}/{index}.{fmt}", mask_plane, "A whole plane of a mask layer", LAYER_PLANE),
+    _picture(
+        _ROOT + "/{layer}/planes/{plane}/{index}.{fmt}",
+        mask_plane,
+        "A whole plane of a mask layer",
+        LAYER_PLANE,
+        MASK_PLANE_QUERY,
+    ),
     Endpoint(
         _ROOT,
         list_masks,

@@ -124,6 +124,25 @@ def test_hidden_classes_are_left_out_of_live_tiles(client: httpx.Client) -> None
     assert (values(client.get(f"{place}.npy?hide=3"))[0, 90:100, 50:60] == 3).all()
 
 
+@pytest.mark.parametrize("mode", ["semantic", "multilayer"])
+def test_planes_of_a_layer_have_the_pixels_that_are_asked_for(
+    space: Workspace, client: httpx.Client, mode: str
+) -> None:
+    bits = {"type": "mask", "box": [8, 4, 20, 30, 2, 5], "order": "C", "counts": [0, 12 * 26 * 3]}
+    drawn = {"type": "Feature", "geometry": None, "properties": {"label": "house"}, "shape": bits}
+    assert client.post("/images/scan/annotations", json=drawn).status_code == 201
+    space.rasterize("scan", mode=mode)
+    place = f"/images/scan/masks/{mode}/planes/coronal/10"
+    raw = values(client.get(f"{place}.npy"))
+    stored = colours(client.get(f"{place}.png?pixels=stored"))
+    assert stored.shape[:2] == raw.shape[1:] == (10, 40)
+    assert np.array_equal(stored[..., 3] != 0, raw.any(axis=0))
+    assert np.count_nonzero(stored[..., 3]) == 12 * 3
+    square = colours(client.get(f"{place}.png"))
+    assert square.shape[0] == pytest.approx(2.5 * stored.shape[0], abs=1)  # slices lie 2.5 pixels apart
+    assert not colours(client.get(f"{place}.png?pixels=stored&hide=3")).any()
+
+
 def test_an_edit_is_painted_soon_and_changes_the_etag(space: Workspace, client: httpx.Client) -> None:
     space.rasterize("scene")
     place = "/images/scene/masks/semantic/tiles/native/1/0/0.npy"

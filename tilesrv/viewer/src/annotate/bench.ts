@@ -20,6 +20,8 @@ export interface BenchOptions<T extends string> {
   keys: Keys;
   /** Tools from top to bottom; null is a line between groups. */
   tools: readonly (ToolEntry<T> | null)[];
+  /** Shapes that the image can hold, as label schemas name them. */
+  kinds: readonly string[];
   pick: (tool: T) => void;
   remove: () => void;
   zoomTo: (feature: Feature) => void;
@@ -28,7 +30,7 @@ export interface BenchOptions<T extends string> {
 
 /** The bench. */
 export class Bench<T extends string> {
-  readonly labels = new Labels();
+  readonly labels: Labels;
   readonly selected: SelectedPanel;
   readonly toolbar: HTMLElement;
   readonly sections: HTMLElement[];
@@ -39,6 +41,7 @@ export class Bench<T extends string> {
 
   constructor(private readonly options: BenchOptions<T>) {
     const { store } = options;
+    this.labels = new Labels(options.kinds);
     this.selected = new SelectedPanel({ ...options, labels: this.labels });
     this.undo = button({ label: "Undo", icon: "undo", key: "Ctrl+Z", press: () => store.undo() });
     this.redo = button({ label: "Redo", icon: "redo", key: "Ctrl+Y", press: () => store.redo() });
@@ -66,7 +69,7 @@ export class Bench<T extends string> {
     const { store } = this.options;
     this.undo.disabled = !store.canUndo;
     this.redo.disabled = !store.canRedo;
-    this.labels.count([...store.features.values()].map((feature) => feature.properties.label));
+    this.labels.count([...store.features.values()].map((feature) => feature.properties.label), !store.isPartial);
     const changes = `${store.waiting} ${store.waiting === 1 ? "change" : "changes"}`;
     fill(this.status, store.isAway ? `The server is away: ${changes} kept here` : store.waiting ? `Saving ${changes}…` : "Saved");
     this.status.classList.toggle("away", store.isAway);

@@ -5,6 +5,10 @@ import { button, fill, h, icon } from "../dom";
 import { tell } from "../toast";
 import { colourOf, type Label, type Schema } from "./model";
 
+const FLAT = ["point", "multipoint", "line", "box", "rotated-box", "ellipse", "keypoints", "mask", "tag"];
+/** Shapes that rasters can hold, and those of volumes, as label schemas name them; see docs/shapes.md. */
+export const KINDS = { raster: [...FLAT, "polygon"], volume: [...FLAT, "contours", "cuboid"] } as const;
+
 type Listener = () => void;
 
 /** Labels of the schema, and of annotations that it does not know. */
@@ -16,11 +20,13 @@ export class Labels {
   private readonly counts = new Map<string, number>();
   private readonly hidden = new Set<string>();
   private readonly locked = new Set<string>();
+  private isComplete = false;
   private readonly listeners: Listener[] = [];
   private readonly list = h("ul", { class: "labels" });
   private readonly entry = h("input", { type: "text", placeholder: "New label", "aria-label": "New label", maxlength: 200 });
 
-  constructor() {
+  /** `kinds` are the shapes that the image can hold; labels that are drawn as none of them are not offered. */
+  constructor(private readonly kinds: readonly string[]) {
     const add = button({ label: "Add label", icon: "plus", class: "tool small", press: () => void this.add() });
     this.entry.addEventListener("keydown", (event) => {
       if (event.key === "Enter") void this.add();
@@ -34,7 +40,7 @@ export class Labels {
 
   async open(): Promise<void> {
     this.schema = await getJson<Schema>("schema");
-    this.current ||= this.schema.labels[0]?.name ?? "";
+    this.current ||= this.names[0] ?? "";
     this.changed();
   }
 
@@ -50,9 +56,24 @@ export class Labels {
     return this.find(name)?.color ?? colourOf(name);
   }
 
-  /** Names, those of the schema first. */
+  /** Labels of the schema, whether they fit or not. */
+  get known(): readonly Label[] {
+    return this.schema.labels;
+  }
+
+  private fits(label: Label): boolean {
+    return !label.shapes?.length || this.others.has(label.name) || label.shapes.some((kind) => this.kinds.includes(kind));
+  }
+
+  /** Labels of the schema that annotations have, also by a former name; all that fit while not all annotations are known. */
+  get occurring(): Label[] {
+    const has = (name: string): boolean => this.counts.has(name);
+    return this.schema.labels.filter((label) => (this.isComplete ? has(label.name) || (label["formerly"] as string[] | undefined)?.some(has) : this.fits(label)));
+  }
+
+  /** Names of labels that fit, those of the schema first. */
   get names(): string[] {
-    const own = this.schema.labels.map((label) => label.name);
+    const own = this.schema.labels.filter((label) => this.fits(label)).map((label) => label.name);
     return [...own, ...[...this.others.keys()].filter((name) => !own.includes(name))];
   }
 
@@ -69,8 +90,9 @@ export class Labels {
     return this.hidden;
   }
 
-  /** Learn which labels annotations have, and how often. */
-  count(names: Iterable<string>): void {
+  /** Learn which labels annotations have, and how often; and whether these are all annotations. */
+  count(names: Iterable<string>, isComplete: boolean): void {
+    this.isComplete = isComplete;
     const found = new Map<string, number>();
     for (const name of names) found.set(name, (found.get(name) ?? 0) + 1);
     if (sameCounts(found, this.counts)) return;
@@ -103,6 +125,8 @@ export class Labels {
   private async add(): Promise<void> {
     const name = this.entry.value.trim();
     if (!name) return this.entry.focus();
+    const found = this.find(name);
+    if (found && !this.fits(found)) return tell(`“${name}” is drawn as ${found.shapes?.join(", ")}, which this image cannot hold.`, "bad");
     if (!this.names.includes(name) && !(await this.store(name))) return;
     this.entry.value = "";
     this.pick(name);

@@ -1,7 +1,7 @@
-/** The panel of mask layers: what was painted, what would be painted now, and the colours of both. */
+/** The panel of mask layers: what was painted, what would be painted now, and which of their classes are seen. */
 
 import { address, ask, getJson, imagePath, words, type Job } from "../api";
-import { button, fill, h, icon } from "../dom";
+import { button, fill, h, icon, type Child } from "../dom";
 import { tell } from "../toast";
 import { swatch, type Labels } from "./labels";
 
@@ -17,12 +17,16 @@ export interface MaskLayerDocument {
   revision: number | null;
   current: boolean;
   classes: MaskClass[];
+  /** Values of the classes that occur in the layer; a layer that was not looked at since does not tell. */
+  occurring?: number[] | null;
 }
 
 /** What is shown: a stored layer by its name, or null for the annotations as they are now. */
 export interface ShownMask {
   name: string | null;
   opacity: number;
+  /** Values of classes that are left out, ascending. */
+  hidden: readonly number[];
   layer: MaskLayerDocument | null;
 }
 
@@ -37,23 +41,41 @@ export interface LayersOptions {
 
 const LIVE = "";
 
+/** Classes that a legend tells: those that occur, as far as that is known. Pure. */
+export function classesToTell(layer: MaskLayerDocument): MaskClass[] {
+  const { occurring, classes, mode } = layer;
+  if (mode === "instance") return []; // every object has a colour of its own
+  return occurring ? classes.filter((one) => occurring.includes(one.value)) : classes;
+}
+
+/** The query that leaves classes out; empty when all are seen. Pure. */
+export function hideQuery(hidden: readonly number[]): string {
+  return hidden.length ? `&hide=${hidden.join()}` : "";
+}
+
 /** The panel. */
 export class LayersPanel {
   readonly element = h("div", { class: "panel-body" });
   private layers: MaskLayerDocument[] = [];
   private readonly visible = new Set<string>();
-  private opacity = 0.5;
+  private readonly opacities = new Map<string, number>();
+  /** Names of classes that are not seen, in whichever layer. */
+  private readonly hidden = new Set<string>();
   private painting = "";
   private timer = 0;
 
   constructor(private readonly options: LayersOptions) {
-    options.labels.watch(() => this.draw());
+    options.labels.watch(() => {
+      this.draw();
+      if (this.visible.has(LIVE)) this.changed();
+    });
     this.draw();
   }
 
   /** Ask which layers there are. */
   async open(): Promise<void> {
     this.layers = (await getJson<{ masks: MaskLayerDocument[] }>(imagePath(this.options.image, "/masks"))).masks;
+    for (const name of this.visible) if (name !== LIVE && !this.layers.some((layer) => layer.name === name)) this.visible.delete(name);
     this.draw();
     this.changed();
   }
@@ -61,30 +83,39 @@ export class LayersPanel {
   /** Ask again, soon: the server paints stored layers after edits. */
   refresh(): void {
     clearTimeout(this.timer);
+    if (this.visible.has(LIVE)) this.draw(); // other labels may occur now
     if (![...this.visible].some((name) => name !== LIVE)) return;
     this.timer = window.setTimeout(() => void this.open().catch(() => undefined), 1500);
   }
 
+  close(): void {
+    clearTimeout(this.timer);
+  }
+
   private changed(): void {
-    const shown = [...this.visible].map((name): ShownMask => ({
-      name: name === LIVE ? null : name,
-      opacity: this.opacity,
-      layer: this.layers.find((layer) => layer.name === name) ?? null,
-    }));
+    const shown = [...this.visible].map((name): ShownMask => {
+      const layer = this.layers.find((one) => one.name === name) ?? null;
+      return { name: name === LIVE ? null : name, opacity: this.opacityOf(name), hidden: this.hiddenValues(name, layer), layer };
+    });
     this.options.show(shown);
   }
 
+  private opacityOf(name: string): number {
+    return this.opacities.get(name) ?? 0.5;
+  }
+
+  private hiddenValues(name: string, layer: MaskLayerDocument | null): number[] {
+    const { labels } = this.options;
+    const classes = name === LIVE ? labels.known : layer?.classes ?? [];
+    const gone = classes.filter((one) => this.hidden.has(one.name) || (name === LIVE && labels.isHidden(one.name)));
+    return gone.map((one) => one.value).sort((a, b) => a - b);
+  }
+
   private draw(): void {
-    const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: this.opacity, "aria-label": "Opacity of masks" });
-    slider.addEventListener("input", () => {
-      this.opacity = slider.valueAsNumber;
-      this.changed();
-    });
     fill(
       this.element,
       h("ul", { class: "labels" }, this.options.live && this.row(LIVE, "As annotated now"), ...this.layers.map((layer) => this.row(layer.name, layer.name, layer))),
-      h("label", { class: "field" }, h("span", {}, "Opacity"), slider),
-      this.legend(),
+      ...this.legend(),
       h("div", { class: "row" }, button({ label: this.painting || "Paint mask", class: "plain", press: () => void this.paint("semantic") })),
     );
   }
@@ -98,22 +129,55 @@ export class LayersPanel {
     };
     const pick = h("button", { type: "button", class: "label-name", "aria-pressed": on, on: { click: turn } },
       icon(on ? "eye" : "hidden"), h("span", {}, text), layer && h("small", { class: "muted" }, layer.mode));
-    return h("li", { class: "label" }, pick, layer && !layer.current && button({
+    return h("li", { class: "label layer" }, pick, layer && !layer.current && button({
       label: "Repaint", class: "plain small", press: () => void this.paint(layer.name),
-    }));
+    }), on && this.slider(name, text));
   }
 
-  /** Colours of what is shown. */
-  private legend(): HTMLElement | null {
+  private slider(name: string, text: string): HTMLElement {
+    const made = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: this.opacityOf(name), title: "Opacity", "aria-label": `Opacity of ${text}` });
+    made.addEventListener("input", () => {
+      this.opacities.set(name, made.valueAsNumber);
+      this.changed();
+    });
+    return made;
+  }
+
+  /** Classes of what is shown with their colours, each a switch. */
+  private legend(): Child[] {
     const classes = new Map<string, string>();
+    let objects = false;
     for (const name of this.visible) {
       const layer = this.layers.find((one) => one.name === name);
-      if (layer) layer.classes.forEach((one) => classes.set(one.name, one.color));
-      else if (name === LIVE) this.options.labels.names.forEach((label) => classes.set(label, this.options.labels.colour(label)));
+      objects ||= layer?.mode === "instance";
+      for (const one of layer ? classesToTell(layer) : name === LIVE ? this.options.labels.occurring : []) classes.set(one.name, one.color);
     }
-    if (!classes.size) return null;
-    return h("ul", { class: "legend", "aria-label": "Colours" },
-      ...[...classes].map(([name, colour]) => h("li", {}, swatch(colour), h("span", {}, name))));
+    const note = objects && h("p", { class: "muted" }, "Objects have colours of their own.");
+    if (!classes.size) return [note];
+    const turnAll = (on: boolean) => (): void => {
+      for (const name of classes.keys()) {
+        if (on) this.hidden.delete(name);
+        else this.hidden.add(name);
+      }
+      this.draw();
+      this.changed();
+    };
+    const all = classes.size > 2 && h("div", { class: "row" }, h("span", { class: "muted" }, "Classes"),
+      button({ label: "All", class: "plain small", press: turnAll(true) }), button({ label: "None", class: "plain small", press: turnAll(false) }));
+    return [note, all, h("ul", { class: "legend", "aria-label": "Classes" }, ...[...classes].map(([name, colour]) => this.classSwitch(name, colour)))];
+  }
+
+  private classSwitch(name: string, colour: string): HTMLElement {
+    const on = !this.hidden.has(name);
+    const turn = (): void => {
+      if (!this.hidden.delete(name)) this.hidden.add(name);
+      this.draw();
+      this.changed();
+      this.element.querySelector<HTMLElement>(`[data-class="${CSS.escape(name)}"]`)?.focus();
+    };
+    return h("li", {}, h("button", {
+      type: "button", class: "class", "aria-pressed": on, "data-class": name, title: `${on ? "Hide" : "Show"} ${name}`, on: { click: turn },
+    }, swatch(colour), h("span", {}, name)));
   }
 
   private async paint(name: string): Promise<void> {

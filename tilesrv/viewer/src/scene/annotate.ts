@@ -2,6 +2,7 @@
 
 import { Bench, type ToolEntry } from "../annotate/bench";
 import { LayersPanel } from "../annotate/layers";
+import { KINDS } from "../annotate/labels";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import type { Keys } from "../keys";
@@ -46,6 +47,7 @@ export class SceneAnnotations {
       store: this.store,
       keys,
       tools: TOOLS,
+      kinds: KINDS.raster,
       pick: (tool) => this.editor.setTool(tool),
       remove: () => this.editor.remove(),
       zoomTo: (feature) => this.editor.zoomTo(feature),
@@ -94,6 +96,7 @@ export class SceneAnnotations {
   }
 
   close(): void {
+    this.layers.close();
     this.store.close();
   }
 }

@@ -2,7 +2,7 @@
 
 import TileLayer from "ol/layer/Tile";
 import type XYZ from "ol/source/XYZ";
-import type { ShownMask } from "../annotate/layers";
+import { hideQuery, type ShownMask } from "../annotate/layers";
 import type { ImageRecord } from "../api";
 import type { SceneMap } from "./map";
 import { mercatorSource, nativeSource, template, type Mercator, type Native } from "./tiles";
@@ -32,6 +32,8 @@ export class MaskTiles {
     for (const [key, mask] of wanted) {
       const layer = this.layers.get(key) ?? this.add(key, mask);
       layer.setOpacity(mask.opacity);
+      // what is on screen stays until tiles of the new address have come
+      if (layer.getSource()?.getUrls()?.[0] !== this.url(mask)) layer.getSource()?.setUrl(this.url(mask));
     }
   }
 
@@ -49,13 +51,13 @@ export class MaskTiles {
   }
 
   private key(mask: ShownMask): string {
-    return `${mask.name ?? "live"}/${mask.layer?.revision ?? ""}`;
+    return mask.name === null ? "live" : `layer ${mask.name}`;
   }
 
   private url(mask: ShownMask): string {
     const kind = mask.name === null ? "live-mask/tiles" : `masks/${encodeURIComponent(mask.name)}/tiles`;
     const query = mask.name === null ? `?fresh=${this.fresh}` : `?revision=${mask.layer?.revision ?? 0}`;
-    return template(this.image, kind, this.scene.mode === "map" ? "WebMercatorQuad" : "native", "png", query);
+    return template(this.image, kind, this.scene.mode === "map" ? "WebMercatorQuad" : "native", "png", query + hideQuery(mask.hidden));
   }
 
   private add(key: string, mask: ShownMask): TileLayer<XYZ> {

@@ -2,6 +2,7 @@
 
 import { Bench, type ToolEntry } from "../annotate/bench";
 import { LayersPanel } from "../annotate/layers";
+import { KINDS } from "../annotate/labels";
 import type { Feature } from "../annotate/model";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
@@ -50,6 +51,7 @@ export class VolumeAnnotations {
       store: this.store,
       keys: options.keys,
       tools: TOOLS,
+      kinds: KINDS.volume,
       pick: (tool) => this.editor.setTool(tool),
       remove: () => this.editor.remove(),
       zoomTo: (feature) => {
@@ -97,6 +99,7 @@ export class VolumeAnnotations {
   }
 
   close(): void {
+    this.layers.close();
     this.store.close();
   }
 }
