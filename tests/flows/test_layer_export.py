@@ -7,13 +7,18 @@ from uuid import UUID
 import highdicom
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import rasterio
 import shapely
+import slicerio
 from click.testing import CliRunner
 
 from bigimage.cli import cli
 from bigimage.errors import InputError, Unsupported
+from bigimage.exchange.vector import context_for
+from bigimage.formats.door import Report
+from bigimage.formats.mask import FORMATS
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Schema
 from bigimage.model.mask import Mask
@@ -77,12 +82,66 @@ def test_layers_become_segmentations(scan: Workspace, tmp_path: Path) -> None:
             "--json",
         )
     )
-    assert (told["layer"], told["written"]) == ("semantic", 3)
+    assert (told["layer"], told["written"]) == ("semantic", 2)
     seg = highdicom.seg.segread(tmp_path / "s.dcm")
     uids = [f"1.2.3.5.{k + 1}" for k in range(9)]
     found = seg.get_pixels_by_source_instance(uids, combine_segments=True, assert_missing_frames_are_empty=True)
-    assert np.array_equal(np.array([0, 1, 2, 7])[found], truth())
+    assert np.array_equal(np.array([0, 1, 7])[found], truth())
     assert seg.get_segment_description(1).segmented_property_type.value == LIVER.code.value
+
+
+@pytest.mark.parametrize(
+    ("chosen", "values"),
+    [("present", [1, 7]), ("all", [1, 2, 7]), ("kidney", [7]), ("kidney, liver", [1, 7])],
+)
+def test_files_list_the_segments_that_were_asked_for(
+    scan: Workspace, tmp_path: Path, chosen: str, values: list[int]
+) -> None:
+    options = {"segments": chosen}
+    made = scan.export("ct", layer="semantic", format="dicom-seg-labelmap", output=tmp_path / "s.dcm", options=options)
+    data = pydicom.dcmread(made.path)
+    assert [item.SegmentNumber for item in data.SegmentSequence] == [0, *values]
+    expected = np.where(np.isin(truth(), values), truth(), 0)
+    assert np.array_equal(data.pixel_array, expected)
+    made = scan.export("ct", layer="multilayer", format="seg-nrrd", output=tmp_path / "s.seg.nrrd", options=options)
+    read = slicerio.read_segmentation(str(made.path))
+    assert [segment["labelValue"] for segment in read["segments"]] == values
+    found = np.asarray(read["voxels"]).reshape(-1, *truth().shape[::-1]).T if len(values) > 1 else read["voxels"].T
+    assert np.array_equal(found.reshape(*truth().shape, -1).max(axis=-1), expected)
+
+
+def test_labels_that_the_layer_does_not_know_are_refused(scan: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no label heart; it has liver, .*kidney"):
+        scan.export("ct", layer="semantic", format="nifti", output=tmp_path / "x.nii", options={"segments": "heart"})
+
+
+def objects(scan: Workspace) -> dict[int, str]:
+    """Label of each object that the instance layer shows, by its id."""
+    pixels = scan.layer("ct", "instance").pyramid.read_index(scan.image("ct").info.grid.box).array[0]
+    return {int(pixels[truth() == value][0]): name for name, value in (("liver", 1), ("kidney", 7))}
+
+
+@pytest.mark.parametrize("name", ["dicom-seg", "dicom-seg-labelmap", "seg-nrrd", "mha"])
+def test_objects_keep_their_label_and_identity(scan: Workspace, tmp_path: Path, name: str) -> None:
+    made = scan.export("ct", layer="instance", format=name, output=tmp_path / f"s{FORMATS[name].SUFFIXES[0]}")
+    assert made.report["lossless"]
+    info = scan.image("ct").info
+    context = context_for(info, SCHEMA)
+    mask = FORMATS[name].read(made.path, context=context, report=Report(), options={})
+    assert {s.label.name: UUID(str(s.instance)).int for s in mask.segments} == {"liver": 1, "kidney": 2}
+    whole = sum(mask.read(layer, mask.grid.box).astype(int) for layer in range(mask.layers))
+    for segment in mask.segments:
+        value = {"liver": 1, "kidney": 7}[segment.label.name]
+        assert np.array_equal(whole == segment.value, truth() == value)
+        assert name == "dicom-seg" or objects(scan)[segment.value] == segment.label.name
+
+
+def test_objects_without_a_place_for_their_identity_are_told(scan: Workspace, tmp_path: Path) -> None:
+    made = scan.export("ct", layer="instance", format="nifti", output=tmp_path / "s.nii.gz")
+    assert [loss["what"] for loss in made.report["losses"]] == ["instance"]
+    found = np.asarray(nibabel.load(made.path).dataobj).T
+    for value, label in objects(scan).items():
+        assert np.array_equal(found == value, truth() == {"liver": 1, "kidney": 7}[label])
 
 
 @pytest.mark.parametrize("layer", ["semantic", "multilayer"])
@@ -106,8 +165,6 @@ def test_what_was_exported_is_imported_as_it_was(scan: Workspace, tmp_path: Path
 def test_what_layers_cannot_be_is_refused(scan: Workspace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no mask format"):
         scan.export("ct", layer="semantic", format="coco", output=tmp_path / "x")
-    with pytest.raises(Unsupported, match="ids of objects"):
-        scan.export("ct", layer="instance", format="nifti", output=tmp_path / "x.nii")
     with pytest.raises(Unsupported, match="patient frame"):
         scan.export("ct", layer="semantic", format="geotiff", output=tmp_path / "x.tif")
     with pytest.raises(InputError, match="revision that it was painted at"):

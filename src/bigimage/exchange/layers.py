@@ -1,5 +1,6 @@
 """Painted mask layers to files of other tools: read from the store slab by slab, written whole or not at all."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimage.errors import Cancelled, InputError, Unsupported
+from bigimage.exchange.objects import MOST_OBJECTS, object_segments
 from bigimage.exchange.output import (
     REPORT_SUFFIX,
     Exported,
@@ -21,16 +23,24 @@ from bigimage.exchange.output import (
     write_report,
 )
 from bigimage.exchange.vector import context_for
-from bigimage.formats.door import MaskStream, Options, Report, Segment, check_options
+from bigimage.formats.door import MaskFormat, MaskStream, Options, Report, Segment, check_options
 from bigimage.formats.mask import FORMATS
+from bigimage.formats.mask.streams import renumbered, slabs, values_of
 from bigimage.geometry.box import IndexBox
 from bigimage.model.image import ImageInfo
 from bigimage.model.labels import Label, Schema
 from bigimage.rasterize.layer import Layer
 from bigimage.rasterize.modes import FULL, PaintClass, banded
+from bigimage.store.door import AnnotationStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+OPTION = {
+    "segments": "present: those that occur (the default for volumes); all: every label of the schema (the default for "
+    "flat images); or names of labels, separated by commas"
+}
+PRESENT, ALL = "present", "all"
 
 
 def export_layer(
@@ -38,6 +48,7 @@ def export_layer(
     info: ImageInfo,
     schema: Schema,
     *,
+    store: AnnotationStore,
     format: str,
     output: Path,
     options: Options | None = None,
@@ -50,8 +61,11 @@ def export_layer(
 
     Parameters
     ----------
-    info, schema
-        The image that the layer was painted for, and the label schema, which knows the codes of labels.
+    info, schema, store
+        The image that the layer was painted for; the label schema, which knows the codes of labels; the annotations,
+        which say what the objects of an instance layer are.
+    options
+        Those of the format, and `segments`: which labels the file lists; see `OPTION`.
     box
         Part of the image's finest grid; all of it by default.
     strict
@@ -62,20 +76,28 @@ def export_layer(
     Raises
     ------
     InputError, Unsupported
-        For an unknown format or option, a layer that was never painted whole or whose mode no mask format holds, an
+        For an unknown format, option or label, a layer that was never painted whole or that no mask format holds, an
         image that the format cannot be about, a loss when strict.
     DataError, Conflict, BackendError, Cancelled
-        A chunk is damaged; a folder is in the way; a disk fails; it was stopped.
+        A chunk is damaged; objects of the layer were removed, or a folder is in the way; a disk fails; it was stopped.
     """
     if format not in FORMATS:
         raise InputError(f"{format!r} is no mask format; layers are written as {', '.join(FORMATS)}")
     module, chosen = FORMATS[format], dict(options or {})
-    check_options(format, module.OPTIONS, chosen)
+    check_options(format, {**module.OPTIONS, **OPTION}, chosen)
+    usual = PRESENT if info.grid.ndim == 3 else ALL
+    wanted = chosen.get("segments", usual)
     report = Report()
-    mask = _watched(layer_stream(layer, schema, report=report, box=box), progress, stop)
+    mask = layer_stream(layer, schema, report=report, box=box)
+    if layer.mode == "instance":
+        mask = _objects(mask, layer, info, schema, store=store, module=module, wanted=wanted, report=report, stop=stop)
+    else:
+        mask = chosen_segments(mask, wanted, report=report, stop=stop)
+    own = {name: value for name, value in chosen.items() if name not in OPTION}
     report_path = output.with_name(output.name + REPORT_SUFFIX)
     with unfinished(output) as path:
-        module.write(path, mask, context=context_for(info, schema), report=report, options=chosen)
+        watched = _watched(mask, progress, stop)
+        module.write(path, watched, context=context_for(info, schema), report=report, options=own)
         if strict:
             require_lossless(report, format)
         head = {"format": format, "image": info.id, "layer": layer.name, "revision": layer.revision, "options": chosen}
@@ -85,28 +107,30 @@ def export_layer(
 
 
 def layer_stream(layer: Layer, schema: Schema, *, report: Report, box: IndexBox | None = None) -> MaskStream:
-    """A layer as a mask that formats write.
+    """A layer as a mask that formats write, with a segment for every label that the layer knows.
 
-    Semantic and panoptic layers give one layer of labels, multilayer ones a layer for each label, coverage fractions.
-    Raises InputError for a layer that was never painted whole, Unsupported for ids of objects and for several times.
+    Semantic and panoptic layers give one layer of labels, multilayer ones a layer for each label, coverage fractions;
+    instance layers ids of objects, without segments. Raises InputError for a layer that was never painted whole,
+    Unsupported for several times.
     """
     painted, pyramid = layer.painted, layer.pyramid
     if painted.revision is None:
         raise InputError(f"layer {layer.name!r} was never painted to its end; paint it first")
     if painted.pending != ():
         report.note(f"a paint of layer {layer.name!r} is not finished: it shows revision {painted.revision} in part")
-    if painted.mode == "instance":
-        raise Unsupported("ids of objects have no labels to be written; paint a semantic or multilayer layer")
     if "t" in pyramid.info.axes and pyramid.info.shape[pyramid.info.axes.index("t")] > 1:
         raise Unsupported(f"layer {layer.name!r} has several times, and mask formats hold one")
     if painted.mode == "panoptic":
-        report.lose("dropped", "objects", "objects of one label are not told apart")
+        message = "objects of one label are not told apart; an instance layer is written with its objects"
+        report.lose("dropped", "objects", message)
     grid = pyramid.info.grid
     part = box or grid.box
-    classes = banded(painted.palette.classes)
+    classes = () if painted.mode == "instance" else banded(painted.palette.classes)
     separate = painted.mode in ("multilayer", "coverage")
     values = np.asarray([one.value for one in classes] or [0])
-    dtype = np.dtype(np.float32) if painted.mode == "coverage" else np.min_scalar_type(int(values.max()))
+    dtype = {"coverage": np.dtype(np.float32), "instance": np.dtype(np.uint32)}.get(
+        painted.mode, np.min_scalar_type(int(values.max()))
+    )
 
     def read(number: int, wanted: IndexBox) -> "NDArray[Any]":
         found = pyramid.read_index(wanted.shift(part.start), bands=[number if separate else 0]).array[0]
@@ -134,6 +158,118 @@ def _segment(painted: PaintClass, layer: int, schema: Schema) -> Segment:
     if known is not None and known.value == painted.value:
         label = replace(label, code=known.code, definition=known.definition)
     return Segment(value=painted.value, label=label, layer=layer)
+
+
+def occurring(mask: MaskStream, stop: Stop = never) -> frozenset[tuple[int, int]]:
+    """(layer, value) pairs that occur, the background left out; of fractions (layer, 1) where any is above 0."""
+    found: set[tuple[int, int]] = set()
+    for first, slab in slabs(mask):
+        if stop():
+            raise Cancelled(f"stopped after a look at {first} of {mask.grid.shape[0]}; nothing was written")
+        for layer, pixels in enumerate(slab):
+            if mask.fractional:
+                found |= {(layer, 1)} if pixels.any() else set()
+            else:
+                found.update((layer, value) for value in values_of(pixels).tolist())
+    return frozenset(found)
+
+
+def chosen_segments(mask: MaskStream, wanted: str, *, report: Report, stop: Stop = never) -> MaskStream:
+    """A mask with the segments that were asked for, as `OPTION` says it; their values stay what they are.
+
+    Where nothing occurs at all, every segment stays: a file that says so may not be empty. Raises InputError for labels
+    that the mask does not know.
+    """
+    if wanted == ALL:
+        return mask
+    if wanted == PRESENT:
+        found = occurring(mask, stop)
+        kept = [s for s in mask.segments if (s.layer, 1 if mask.fractional else s.value) in found]
+        if not kept:
+            report.note("nothing is painted: the file lists all labels, and no pixel has any")
+            return mask
+    else:
+        kept = _named(mask.segments, wanted)
+        report.note(f"only {', '.join(s.label.name for s in kept)} were asked for; other pixels are background")
+    return _only(mask, kept, hide=wanted != PRESENT)
+
+
+def _named(segments: Sequence[Segment], wanted: str) -> list[Segment]:
+    """Segments of the labels in a list. Raises InputError."""
+    names = {name.strip() for name in wanted.split(",")} - {""}
+    unknown = sorted(names - {s.label.name for s in segments})
+    if unknown or not names:
+        known = ", ".join(dict.fromkeys(s.label.name for s in segments)) or "none"
+        raise InputError(f"the layer has no label {', '.join(unknown) or repr(wanted)}; it has {known}")
+    return [s for s in segments if s.label.name in names]
+
+
+def _only(mask: MaskStream, kept: Sequence[Segment], *, hide: bool) -> MaskStream:
+    """A mask of some segments and their layers; with `hide` pixels of others become background."""
+    layers = sorted({s.layer for s in kept})
+    moved = tuple(replace(s, layer=layers.index(s.layer)) for s in kept)
+    by_layer = {k: [s.value for s in moved if s.layer == k] for k in range(len(layers))}
+    hidden = hide and not mask.fractional
+
+    def read(layer: int, box: IndexBox) -> "NDArray[Any]":
+        found = mask.read(layers[layer], box)
+        return np.where(np.isin(found, by_layer[layer]), found, found.dtype.type(0)) if hidden else found
+
+    return replace(mask, segments=moved, layers=len(layers), read=read)
+
+
+def _objects(
+    mask: MaskStream,
+    layer: Layer,
+    info: ImageInfo,
+    schema: Schema,
+    *,
+    store: AnnotationStore,
+    module: MaskFormat,
+    wanted: str,
+    report: Report,
+    stop: Stop,
+) -> MaskStream:
+    """An instance layer with a segment for each object that occurs, numbered anew where the format has no such number.
+
+    Raises Unsupported for more objects than a table holds, Conflict for objects that were removed meanwhile.
+    """
+    ids = _ids(occurring(mask, stop))
+    segments = object_segments(store, info, schema, ids, layer=layer.name)
+    if not segments:
+        raise Unsupported(f"layer {layer.name!r} shows no object{' in this part' if info.grid != mask.grid else ''}")
+    made = replace(mask, segments=segments)
+    if wanted not in (PRESENT, ALL):
+        made = chosen_segments(made, wanted, report=report)
+    if not module.KEEPS.instances:
+        message = "values are the ids of objects; which annotations they are is not kept"
+        report.lose("dropped", "instance", message)
+    highest = max(s.value for s in made.segments)
+    if highest <= module.KEEPS.highest:
+        return _narrowed(made, highest)
+    report.note(f"values of {module.NAME} end at {module.KEEPS.highest}: objects are numbered anew from 1")
+    return renumbered(made)
+
+
+def _ids(found: Iterable[tuple[int, int]]) -> list[int]:
+    """Ids of objects. Raises Unsupported for too many."""
+    ids = [value for _, value in found]
+    if len(ids) > MOST_OBJECTS:
+        advice = "export the annotations, or a region"
+        raise Unsupported(
+            f"{len(ids)} objects are more than the {MOST_OBJECTS} that the table of a file names; {advice}"
+        )
+    return ids
+
+
+def _narrowed(mask: MaskStream, highest: int) -> MaskStream:
+    """The same mask in the narrowest type that holds its values."""
+    dtype = np.min_scalar_type(highest)
+
+    def read(layer: int, box: IndexBox) -> "NDArray[Any]":
+        return mask.read(layer, box).astype(dtype)
+
+    return replace(mask, dtype=dtype.name, read=read)
 
 
 def _watched(mask: MaskStream, progress: Progress, stop: Stop) -> MaskStream:

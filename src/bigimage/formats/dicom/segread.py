@@ -6,7 +6,6 @@ Sources: DICOM PS3.3 A.51, C.8.20, C.7.6.16; Supplement 243 (label maps).
 import struct
 import tempfile
 import weakref
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,11 +24,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from bigimage.errors import BigImageError, DataError, NotFound, Unsupported
+from bigimage.errors import DataError, NotFound, Unsupported
 from bigimage.formats.dicom.pixels import FramePixels
 from bigimage.formats.dicom.planes import Placed, Places, place_frames
 from bigimage.formats.dicom.segments import read_segments
-from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of
+from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of, parsing
 from bigimage.formats.dicom.walk import Values, Walker
 from bigimage.formats.door import Context, MaskStream, Report, Segment
 from bigimage.formats.mask.labelled import check_place
@@ -85,16 +84,11 @@ def read_file(path: Path, *, expected: str, context: Context, report: Report) ->
     """The stream of a segmentation. Raises NotFound, DataError where it cannot be read at all, Unsupported."""
     if not path.is_file():
         raise NotFound(f"{path} does not exist")
-    with quiet(), ExitStack() as on_failure:
+    with parsing(path), ExitStack() as on_failure:
         file, syntax, swapped = _plain(path)
         on_failure.callback(file.close)
         opened = _open(path, file, syntax, swapped=swapped)
-        try:
-            stream = _stream(opened, expected=expected, context=context, report=report)
-        except BigImageError:
-            raise
-        except PYDICOM_ERRORS as error:
-            raise DataError(f"{path.name} is damaged: {error}") from error
+        stream = _stream(opened, expected=expected, context=context, report=report)
         on_failure.pop_all()
     weakref.finalize(stream, file.close)
     return stream
@@ -149,8 +143,6 @@ def _open(path: Path, file: IO[bytes], syntax: str, *, swapped: bool) -> Opened:
                 file.seek(length, 1)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
-    except PYDICOM_ERRORS as error:
-        raise DataError(f"{path.name} is no DICOM file, or a damaged one: {error}") from error
     count = int(data.get("NumberOfFrames") or 1)
     if len(frames) != count or not frames:
         raise DataError(f"{path.name} states {count} frames and describes {len(frames)}; the file is damaged")
@@ -159,18 +151,15 @@ def _open(path: Path, file: IO[bytes], syntax: str, *, swapped: bool) -> Opened:
 
 def _plain(path: Path) -> tuple[IO[bytes], str, bool]:
     """The file in little endian and not deflated as a whole, its transfer syntax, and whether words stay swapped."""
-    try:
-        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID") or ImplicitVRLittleEndian)
-        if syntax not in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
-            return path.open("rb"), syntax, False
-        whole = pydicom.dcmread(path)
-        swapped = syntax == ExplicitVRBigEndian and whole["PixelData"].VR == "OW"
-        whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the stream that reads it
-        pydicom.dcmwrite(copy, whole, implicit_vr=False, little_endian=True)
-        copy.seek(0)
-    except (*PYDICOM_ERRORS, zlib.error) as error:
-        raise DataError(f"{path.name} is no DICOM file, or a damaged one: {error}") from error
+    syntax = str(read_file_meta_info(path).get("TransferSyntaxUID") or ImplicitVRLittleEndian)
+    if syntax not in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
+        return path.open("rb"), syntax, False
+    whole = pydicom.dcmread(path)
+    swapped = syntax == ExplicitVRBigEndian and whole["PixelData"].VR == "OW"
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the stream that reads it
+    pydicom.dcmwrite(copy, whole, implicit_vr=False, little_endian=True)
+    copy.seek(0)
     return cast("IO[bytes]", copy), str(ExplicitVRLittleEndian), swapped
 
 

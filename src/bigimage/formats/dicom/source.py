@@ -5,8 +5,11 @@ Sources: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.4.1 (frame of refer
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,12 +18,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from bigimage.errors import InputError
+from bigimage.errors import BackendError, BigImageError, DataError, InputError
 from bigimage.formats.dicom.terms import text, uid_of
 from bigimage.formats.door import Context, Options, Report
 from bigimage.geometry.frame import Frame, PatientFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
+from bigimage.sources.dicom.silence import quiet
 
 IMPLEMENTATION = UID(uid_of("implementation"))
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
@@ -34,11 +38,32 @@ OPTIONS = {
 }
 PYDICOM_ERRORS = (
     *(InvalidDicomError, EOFError, struct.error, LookupError, ValueError, TypeError, AttributeError),
-    *(NotImplementedError, ArithmeticError, RecursionError, MemoryError),
+    *(NotImplementedError, ArithmeticError, RecursionError, MemoryError, zlib.error),
 )
 """What pydicom lets through when bytes are not what they claim to be."""
 NEAR = 1e-3
 """Part of a slice by which a plane may reach into the next one without being made on it."""
+
+
+@contextmanager
+def parsing(path: Path) -> Generator[None]:
+    """What pydicom raises within, late and in many ways, as ours.
+
+    DataError where the bytes of a file are not what they claim to be, BackendError where the disk fails.
+    """
+    message = f"{path.name} is no DICOM file, or a damaged one"
+    try:
+        with quiet():
+            yield
+    except BigImageError:
+        raise
+    except PYDICOM_ERRORS as error:
+        raise DataError(f"{message}: {error}") from error
+    except OSError as error:
+        # pydicom says so, too, of files that end too early; the system's own errors have a number
+        if error.errno is None:
+            raise DataError(f"{message}: {error}") from error
+        raise BackendError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)

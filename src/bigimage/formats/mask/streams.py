@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 32 << 20
 """Bytes of all layers that are read at once, about."""
+COUNTED = 1 << 22
+"""Values below which counting each is faster than sorting the pixels."""
 GRAY = "#808080"
 GOLDEN_TURN = 0.618033988749895
 """Part of the colour circle between the colours of labels without one, so that neighbours differ."""
@@ -54,7 +56,7 @@ def read_layers(mask: MaskStream, box: IndexBox) -> "NDArray[Any]":
 
 def values_of(pixels: "NDArray[Any]") -> "NDArray[np.int64]":
     """Values that occur, ascending, without the background 0."""
-    if pixels.dtype.itemsize <= 2 and pixels.dtype.kind == "u":
+    if pixels.dtype.kind == "u" and (pixels.dtype.itemsize <= 2 or pixels.max(initial=0) < COUNTED):
         found = np.flatnonzero(np.bincount(pixels.ravel()))
     else:
         found = np.unique(pixels).astype(np.int64)
@@ -154,11 +156,26 @@ def flatten(mask: MaskStream, report: Report, *, highest: int) -> Flat:
 
 def _renumber(part: "NDArray[Any]", numbers: Mapping[int, int], dtype: "np.dtype[Any]") -> "NDArray[Any]":
     """Values replaced by numbers; those without one become background."""
-    out = np.zeros(part.shape, dtype)
-    for value in values_of(part).tolist():
-        if value in numbers:
-            out[part == value] = numbers[value]
-    return out
+    keys = np.array([-1, *sorted(numbers)], np.int64)
+    values = np.array([0, *(numbers[key] for key in keys[1:].tolist())], dtype)
+    if part.dtype.kind == "u" and part.dtype.itemsize <= 2:
+        table = np.zeros(np.iinfo(part.dtype).max + 1, dtype)
+        table[keys[1:]] = values[1:]
+        return table[part]
+    at = np.searchsorted(keys, part, side="right") - 1
+    return np.where(keys[at] == part, values[at], dtype.type(0))
+
+
+def renumbered(mask: MaskStream) -> MaskStream:
+    """A mask of one layer whose segments have the values 1, 2, …, in their order."""
+    numbers = {segment.value: n for n, segment in enumerate(mask.segments, 1)}
+    segments = tuple(replace(segment, value=numbers[segment.value]) for segment in mask.segments)
+    dtype = smallest(segments)
+
+    def read(layer: int, box: IndexBox) -> "NDArray[Any]":
+        return _renumber(mask.read(layer, box), numbers, dtype)
+
+    return replace(mask, segments=segments, dtype=dtype.name, read=read)
 
 
 def segment_name(segment: Segment) -> str:

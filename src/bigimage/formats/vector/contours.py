@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 import numpy as np
 import shapely
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from bigimage.formats.door import Context, Report
 from bigimage.formats.vector.areas import one_ring, without_bridges
+from bigimage.formats.vector.pages import lose_shape
+from bigimage.formats.vector.solids import sections
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.mask import Mask
 from bigimage.model.outline import outline, ring_plane
-from bigimage.model.shape import Ellipse, Line, MultiPoint, PlanarContours, Point, RotatedBox, kind
+from bigimage.model.shape import Box, Cuboid, Ellipse, Line, MultiPoint, PlanarContours, Point, RotatedBox, kind
 
 ContourType = Literal["CLOSED_PLANAR", "OPEN_PLANAR", "OPEN_NONPLANAR", "POINT"]
 FLAT = 1e-3
@@ -33,7 +36,7 @@ class Contour:
 
 
 def contours_of(annotation: Annotation, context: Context, report: Report, *, keyhole: bool) -> list[Contour] | None:
-    """Contours of a shape; None for a shape that has none. Notes what is approximated."""
+    """Contours of a shape; None for a shape that has none. Notes what is lost."""
     shape = annotation.shape
     match shape:
         case Point() | MultiPoint():
@@ -45,16 +48,30 @@ def contours_of(annotation: Annotation, context: Context, report: Report, *, key
             rings = shape.rings
         case Mask():
             if context.trace is None:
+                lose_shape(annotation, report)
                 return None
             report.lose("approximated", "mask", "written as the outlines of its slices", annotation.id)
             rings = _traced(shape, context)
         case RotatedBox() | Ellipse() if not (isinstance(shape, Ellipse) and len(shape.radii) == 3):
             report.lose("approximated", kind(shape), "written as a contour", annotation.id)
             rings = [shapely.get_coordinates(outline(shape), include_z=True)]
+        case Box() | Cuboid() | Ellipse():
+            return _solid(annotation.id, shape, context, report)
         case _:
+            lose_shape(annotation, report)
             return None
     closed = _keyholes(rings) if keyhole else [ring[:-1] for ring in rings]
     return [Contour("CLOSED_PLANAR", ring) for ring in closed]
+
+
+def _solid(id: UUID, shape: Box | Cuboid | Ellipse, context: Context, report: Report) -> list[Contour] | None:
+    """Contours of a block or ellipsoid where slices cut it; None, and the report says why, where none does."""
+    found = sections(shape, context.grid)
+    if not found:
+        report.lose("dropped", kind(shape), "no slice of the image cuts it, so it has no contour", id)
+        return None
+    report.lose("approximated", kind(shape), "written as contours where slices cut it", id)
+    return [Contour("CLOSED_PLANAR", ring) for ring in found]
 
 
 def _is_flat(points: Points) -> bool:

@@ -14,8 +14,8 @@ import pydicom
 import shapely
 from pydicom.dataset import Dataset
 
-from bigimage.errors import BigImageError, DataError, NotFound
-from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of
+from bigimage.errors import DataError, NotFound
+from bigimage.formats.dicom.source import check_reference, frame_of, parsing
 from bigimage.formats.dicom.terms import code_of
 from bigimage.formats.door import Context, Report
 from bigimage.formats.vector.contours import Points, plane_axes, without_keyholes
@@ -23,7 +23,6 @@ from bigimage.geometry.frame import Frame
 from bigimage.model.annotation import ORIGIN, Annotation
 from bigimage.model.labels import Code
 from bigimage.model.shape import Line, MultiPoint, PlanarContours, Point, Shape
-from bigimage.sources.dicom.silence import quiet
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOUR_DATA = 0x30060050
@@ -49,14 +48,9 @@ class Roi:
 
 def read_rois(path: Path, *, context: Context, report: Report) -> Iterator[Annotation]:
     """Annotations of a structure set. Raises NotFound, DataError for a file that is none."""
-    try:
-        # pydicom decodes what it is asked for, so its warnings come late
-        with quiet():
-            found = list(_read(path, context, report))
-    except BigImageError:
-        raise
-    except PYDICOM_ERRORS as error:
-        raise DataError(f"{path.name} is no DICOM file, or a damaged one: {error}") from error
+    # pydicom decodes what it is asked for, so its errors and warnings come late
+    with parsing(path):
+        found = list(_read(path, context, report))
     yield from found
 
 

@@ -26,7 +26,7 @@ from bigimage.formats.dicom.source import SourceImage, base, frame_uid, identify
 from bigimage.formats.dicom.terms import code_sequence, text
 from bigimage.formats.door import Context, Keeps, Options, Report, check_options
 from bigimage.formats.vector.contours import Contour, contours_of
-from bigimage.formats.vector.pages import lose_fields, lose_shape
+from bigimage.formats.vector.pages import lose_fields
 from bigimage.formats.vector.rtread import read_rois
 from bigimage.geometry.frame import PatientFrame
 from bigimage.model.annotation import Annotation
@@ -41,8 +41,10 @@ KEEPS = Keeps(
         "multipoint": "multipoint",
         "line": "line",
         "mask": "contours",
+        "box": "contours",
         "rotated-box": "contours",
         "ellipse": "contours",
+        "cuboid": "contours",
     },
     fields=frozenset(("id", "origin")),
     rounding=1e-6,
@@ -83,7 +85,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
     """Write a structure set; see `bigimage.formats.door.VectorFormat.write`.
 
-    Boxes, cuboids and ellipsoids have no contours and are left out, which the report tells.
+    Boxes, cuboids and ellipsoids become contours where the slices of the image cut them, which the report tells.
     """
     check_options(NAME, OPTIONS, options)
     if not isinstance(context.grid.frame, PatientFrame):
@@ -101,7 +103,6 @@ def write(path: Path, annotations: Iterable[Annotation], *, context: Context, re
             lose_fields(annotation, KEEPS.fields, report)
             found = contours_of(annotation, context, report, keyhole=options.get("holes") == "keyhole")
             if found is None:
-                lose_shape(annotation, report)
                 continue
             number = len(rois) + 1
             label = context.schema.find(annotation.label) or Label(name=annotation.label, value=number)

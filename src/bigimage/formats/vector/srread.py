@@ -16,15 +16,14 @@ import shapely
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from bigimage.errors import BigImageError, DataError, NotFound
-from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of
+from bigimage.errors import DataError, NotFound
+from bigimage.formats.dicom.source import check_reference, frame_of, parsing
 from bigimage.formats.dicom.terms import code_of
 from bigimage.formats.door import Context, Report
 from bigimage.geometry.frame import Frame
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Code
 from bigimage.model.shape import Ellipse, Line, MultiPoint, PlanarContours, Point, Shape
-from bigimage.sources.dicom.silence import quiet
 
 SR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.88.{n}" for n in (22, 33, 34))
 """Enhanced, comprehensive and comprehensive 3D reports."""
@@ -45,14 +44,9 @@ def read_groups(path: Path, *, context: Context, report: Report) -> Iterator[Ann
     """Annotations of a report. Raises NotFound, DataError for a file that is none."""
     if not path.is_file():
         raise NotFound(f"{path} does not exist")
-    try:
-        # pydicom decodes what it is asked for, so its warnings come late
-        with quiet():
-            found = list(_read(path, context, report))
-    except BigImageError:
-        raise
-    except PYDICOM_ERRORS as error:
-        raise DataError(f"{path.name} is no DICOM file, or a damaged one: {error}") from error
+    # pydicom decodes what it is asked for, so its errors and warnings come late
+    with parsing(path):
+        found = list(_read(path, context, report))
     yield from found
 
 

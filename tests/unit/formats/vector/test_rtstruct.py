@@ -17,7 +17,19 @@ from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.mask import Mask
-from bigimage.model.shape import Cuboid, Ellipse, Line, MultiPoint, PlanarContours, Point, RotatedBox, Shape
+from bigimage.model.shape import (
+    Box,
+    Cuboid,
+    Ellipse,
+    Keypoints,
+    Line,
+    MultiPoint,
+    PlanarContours,
+    Point,
+    RotatedBox,
+    Shape,
+)
+from bigimage.rasterize.solids import inside
 from bigimage.sources import dicom
 from bigimage.sources.door import OpenOptions
 from tests.dciodvfy import errors
@@ -190,16 +202,55 @@ def test_names_are_unique_and_labels_kept(tmp_path):
 
 def test_what_has_no_contours_is_told(tmp_path):
     grid = grids()["axial"]
-    solid = [
-        note(grid, Cuboid((0, 0, 0), (1, 2, 3)), 0),
-        note(grid, Ellipse((0, 0, 0), (1, 2, 3), (1.0, 0.0, 0.0, 0.0)), 1),
-    ]
+    between = note(grid, Cuboid((0, 0, 0), (1, 2, 0.1)), 0)
+    points = note(grid, Keypoints(((0, 0, 0), None), (2, 0)), 1)
     full = note(grid, washer(grid), 2, attributes={"a": 1}, score=0.5)
-    report = write(tmp_path / "rt.dcm", [*solid, full], context(grid))
+    report = write(tmp_path / "rt.dcm", [between, points, full], context(grid))
     assert report.written == 1
     assert {(loss.kind, loss.what) for loss in report.losses} == {
-        ("dropped", what) for what in ("cuboid", "ellipse", "attributes", "score")
+        ("dropped", what) for what in ("cuboid", "keypoints", "attributes", "score")
     }
+
+
+@pytest.mark.parametrize("name", ["axial", "oblique", "tilted", "uneven"])
+def test_solids_become_contours_where_slices_cut_them(tmp_path, name):
+    grid = grids()[name]
+    middle = tuple(grid.to_world((4.6, 12.3, 14.2)).tolist())
+    half = np.array([3.1, 4.2, 5.3])
+    turn = (0.9, 0.3, -0.2, np.sqrt(1 - 0.94))
+    solids = [
+        Box(tuple(np.subtract(middle, half)), tuple(np.add(middle, half))),
+        Cuboid(middle, tuple(2 * half), turn),
+        Ellipse(middle, tuple(half), turn),
+    ]
+    path = tmp_path / "rt.dcm"
+    report = write(path, [note(grid, shape, k) for k, shape in enumerate(solids)], context(grid))
+    assert {(loss.kind, loss.what) for loss in report.losses} == {
+        ("approximated", what) for what in ("box", "cuboid", "ellipse")
+    }
+    assert errors(path) == []
+    found, _ = read(path, context(grid))
+    for shape, annotation in zip(solids, found, strict=True):
+        painted = bits(annotation.shape, grid)
+        expected = inside(shape, grid, grid.box)
+        assert expected.sum() > 50
+        assert np.count_nonzero(painted != expected) <= 0.005 * expected.sum()
+    assert {int(v) for v in np.flatnonzero(painted.any(axis=(1, 2)))} == {
+        int(v) for v in np.flatnonzero(expected.any(axis=(1, 2)))
+    }
+
+
+def test_a_block_without_thickness_is_one_contour(tmp_path):
+    grid = grids()["axial"]
+    flat = Box((2.0, 3.0, 4.1), (9.0, 8.0, 4.1))
+    write(tmp_path / "rt.dcm", [note(grid, flat)], context(grid))
+    (contour,) = pydicom.dcmread(tmp_path / "rt.dcm").ROIContourSequence[0].ContourSequence
+    assert np.asarray(contour.ContourData, float).reshape(-1, 3).tolist() == [
+        [2, 3, 4.1],
+        [9, 3, 4.1],
+        [9, 8, 4.1],
+        [2, 8, 4.1],
+    ]
 
 
 def test_flat_images_are_refused(tmp_path):
