@@ -1,6 +1,6 @@
 """The server as a list of routes."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -44,6 +44,7 @@ from tilesrv.context import Context
 from tilesrv.edge import EXPOSED, SAFE, Edge
 from tilesrv.following import Following
 from tilesrv.metrics import Metrics
+from tilesrv.protocol import ENDING
 from tilesrv.routing import Endpoint, tell_allowed
 
 ROUTES: tuple[Endpoint, ...] = (
@@ -109,7 +110,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         context = Context.make(workspace, settings, metrics)
         app.state.context = context
         await run_in_threadpool(context.jobs.sweep)
@@ -117,7 +118,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
         following = Following(workspace)
         following.start()
         try:
-            yield
+            yield {ENDING: context.waker.stop}
         finally:
             await run_in_threadpool(following.stop)
             context.close()

@@ -12,6 +12,8 @@ from bigimage.workspace import Workspace
 
 LOOK = 1.0
 """Seconds of one wait for changes."""
+PATIENCE = 2.0
+"""Seconds that painting may go on when the server ends."""
 _log = logging.getLogger(__name__)
 
 
@@ -31,10 +33,10 @@ class Following:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is being painted, and end."""
+        """End; painting that takes long is broken off when the process ends, and gone on with by the next one."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         """Wait for changes and paint them; a database or disk that fails is asked again."""

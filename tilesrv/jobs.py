@@ -80,7 +80,7 @@ async def _follow(context: Context, job: Job) -> AsyncIterator[str]:
     """Events of a job until it is over or the server stops."""
     yield _event(job)
     told = time.monotonic()
-    while not job.is_over:
+    while not job.is_over and not context.waker.is_stopped:
         await asyncio.sleep(LOOK)
         latest = await run_in_threadpool(context.jobs.get, job.id)
         if latest != job:

@@ -1,6 +1,7 @@
 """The server's HTTP protocol: uvicorn's, with head and body of an answer sent in one go."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -47,10 +48,24 @@ class GatheringTransport:
             self._transport.writelines(pieces)
 
 
+ENDING = "ending"
+"""Name, in the state that the app's lifespan hands on, of what to call when the server begins to end."""
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol on a gathering transport."""
+    """uvicorn's protocol on a gathering transport, which tells the app when the server begins to end.
+
+    uvicorn itself tells it only after every connection is closed, and streams of events stay open until they are told.
+    """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a connection."""
         gathering = GatheringTransport(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(cast("asyncio.Transport", gathering))
+
+    def shutdown(self) -> None:
+        """End after the answer at hand."""
+        ending: Callable[[], None] | None = self.app_state.get(ENDING)
+        if ending is not None:
+            ending()
+        super().shutdown()

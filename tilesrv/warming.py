@@ -14,6 +14,8 @@ from tilesrv import mvt, render
 LOOKED_AT = 200
 """Images whose pixel types are warmed for; those of further ones wait for their first use."""
 USUAL = ("uint8", "uint16")
+PATIENCE = 1.0
+"""Seconds that a kernel may go on compiling when the server ends."""
 
 
 class Warming:
@@ -23,7 +25,7 @@ class Warming:
         self._workspace = workspace
         self._stop = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="warming")
+        self._thread = threading.Thread(target=self._run, name="warming", daemon=True)
 
     @property
     def is_done(self) -> bool:
@@ -35,9 +37,9 @@ class Warming:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the step at hand."""
+        """End after the step at hand; a kernel that takes long to compile is left unfinished when the process ends."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         for step in self._steps():

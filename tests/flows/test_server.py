@@ -16,6 +16,7 @@ import pytest
 
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
+from tests.drawn import make_images
 from tests.unit.tilesrv.conftest import UTM, picture, write_tif
 from tilesrv.jobstore import JobStore
 
@@ -160,3 +161,15 @@ def test_a_wrong_setting_is_told_in_one_line(name: str, value: str, reason: str)
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_stopping_server_ends_open_streams_itself(space: Workspace) -> None:
+    make_images(space.path)
+    with process(space.path) as (running, client):
+        with client.stream("GET", "/images/scene/changes/events") as events:
+            lines = events.iter_lines()
+            assert next(lines).startswith("retry")
+            running.send_signal(signal.SIGTERM)
+            rest = list(lines)  # a stream that is cut off would raise
+        assert "event: revision" not in rest
+        assert running.wait(timeout=30) in (0, -signal.SIGTERM)
