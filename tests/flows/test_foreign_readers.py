@@ -11,6 +11,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -81,6 +82,58 @@ def test_run_lengths_are_right_beyond_two_to_the_thirty_second_pixels() -> None:
     assert int(counts[1::2].sum()) == 200
     mask = rle.decode(rle.unpack(rle.pack(counts)), (100_000, 100_000), grid)
     assert (mask.box, mask.count) == (box, 200)
+
+
+# ---- COCO panoptic, by the rules of its format
+
+
+def panoptic(folder: Path) -> tuple[dict[str, Any], dict[int, dict[str, Any]], np.ndarray]:
+    """The file, its segments by id, and ids of pixels, as the task's own evaluation reads them."""
+    document = json.loads((folder / "annotations" / "panoptic.json").read_text())
+    (entry,) = document["annotations"]
+    assert entry["image_id"] == document["images"][0]["id"]
+    color = np.asarray(Image.open(folder / "annotations" / "panoptic" / entry["file_name"]).convert("RGB"), np.uint32)
+    return document, {s["id"]: s for s in entry["segments_info"]}, color @ np.array([1, 256, 65536], np.uint32)
+
+
+def quality(truth: np.ndarray, found: np.ndarray) -> float:
+    """Panoptic quality of one picture of ids against another: matches are pairs of IoU above a half."""
+    pairs, areas = np.unique(np.stack([truth.ravel(), found.ravel()]), axis=1, return_counts=True)
+    of_truth, of_found = (dict(zip(*np.unique(x, return_counts=True), strict=True)) for x in (truth, found))
+    scores = [
+        float(area / (of_truth[a] + of_found[b] - area))
+        for (a, b), area in zip(pairs.T.tolist(), areas.tolist(), strict=True)
+        if a and b
+    ]
+    matched = [score for score in scores if score > 0.5]
+    most = len(of_truth.keys() - {0}), len(of_found.keys() - {0})
+    return sum(matched) / (len(matched) + (sum(most) - 2 * len(matched)) / 2)
+
+
+def test_panoptic_pictures_and_lists_agree_and_score_perfectly(tmp_path: Path) -> None:
+    document, segments, ids = panoptic(write("coco-panoptic", tmp_path / "set"))
+    assert set(np.unique(ids).tolist()) - {0} == set(segments)
+    known = {c["id"]: c for c in document["categories"]}
+    assert all(c["isthing"] in (0, 1) and len(c["color"]) == 3 for c in known.values())
+    for number, segment in segments.items():
+        rows, columns = np.nonzero(ids == number)
+        assert segment["area"] == len(rows)
+        x, y, width, height = segment["bbox"]
+        assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert segment["category_id"] in known
+    again = panoptic(write("coco-panoptic", tmp_path / "again"))[2]
+    assert quality(ids, again) == 1.0
+    assert quality(ids, np.roll(ids, 3, axis=1)) < 0.9
+
+
+def test_panoptic_segments_are_the_pixels_that_we_paint(tmp_path: Path) -> None:
+    _, segments, ids = panoptic(write("coco-panoptic", tmp_path / "set"))
+    grid, order = GRIDS["pixel"], {"small boat": 1}
+    due = np.full(grid.shape, "", object)
+    for annotation in sorted(areas(), key=lambda a: order.get(a.label, 0)):
+        due[paint(annotation.shape, grid, grid.box)] = str(annotation.id)
+    assert np.array_equal(np.array(["", *(segments[k]["uuid"] for k in sorted(segments))], object)[
+        np.searchsorted([0, *sorted(segments)], ids)], due)  # fmt: skip
 
 
 # ---- YOLO, by the rules of its documentation

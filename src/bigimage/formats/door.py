@@ -44,6 +44,8 @@ class Keeps:
     """Whether holes of polygons come back; where not, they are filled, bridged, or written as masks (see `shapes`)."""
     parts: bool = True
     """Whether several parts come back as one annotation."""
+    overlaps: bool = True
+    """Whether areas may lie over each other; where not, what is covered by others is missing."""
     rounding: float = 0.0
     """Largest error of a coordinate, in pixels of the image's finest grid."""
     frames: frozenset[FrameKind] = frozenset(("geo", "patient", "pixel"))

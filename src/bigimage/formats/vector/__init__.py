@@ -16,6 +16,7 @@ _PLACES = {
     "geopackage": "bigimage.formats.vector.geopackage",
     "shapefile": "bigimage.formats.vector.shapefile",
     "coco": "bigimage.formats.vector.coco",
+    "coco-panoptic": "bigimage.formats.vector.coco_panoptic",
     "voc": "bigimage.formats.vector.voc",
     "cvat": "bigimage.formats.vector.cvat",
     "labelstudio": "bigimage.formats.vector.labelstudio",

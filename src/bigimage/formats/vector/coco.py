@@ -66,6 +66,8 @@ def sniff(path: Path) -> bool:
         file.seek(max(0, path.stat().st_size - (1 << 16)))
         tail = file.read()
     ends = head + tail
+    if b'"segments_info"' in ends:  # the panoptic task, a format of its own
+        return False
     return head.lstrip()[:1] == b"{" and b'"images"' in ends and (b'"annotations"' in ends or b'"categories"' in ends)
 
 
@@ -85,7 +87,7 @@ def write_pages(path: Path, pages: Iterable[Page], *, context: Context, report: 
         info = {"description": f"annotations of {context.image}", "version": str(context.schema.version)}
         file.write(f'{{"info":{json.dumps(info)},"licenses":[],"annotations":[')
         for page in pages:
-            images.append(_image(page, len(images) + 1))
+            images.append(image_entry(page, len(images) + 1))
             for text in _annotations(page, len(images), context, report):
                 number += 1
                 file.write(f'{"," if number > 1 else ""}\n{{"id":{number},{text}')
@@ -93,7 +95,7 @@ def write_pages(path: Path, pages: Iterable[Page], *, context: Context, report: 
         file.write(',"categories":' + json.dumps(categories(context), ensure_ascii=False) + "}\n")
 
 
-def _image(page: Page, number: int) -> dict[str, Any]:
+def image_entry(page: Page, number: int) -> dict[str, Any]:
     """One image; `reviewed` tells an empty one from one that nobody looked at."""
     out: dict[str, Any] = {"id": number, "width": page.pixels.width, "height": page.pixels.height}
     return {**out, "file_name": page.name, "reviewed": page.reviewed}
@@ -245,7 +247,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
         if key == "images":
             images.append(value)
         elif key == "categories":
-            _category(value, names, report)
+            read_category(value, names, report)
     files = [str(i.get("file_name", i.get("id"))) if isinstance(i, Mapping) else "" for i in images]
     if not files:
         report.problem("missing", "images", "the file names no image")
@@ -266,7 +268,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
         k += 1
 
 
-def _category(value: Any, names: dict[Any, str], report: Report) -> None:
+def read_category(value: Any, names: dict[Any, str], report: Report) -> None:
     """Note the name of a category."""
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         report.problem("type", "categories", "a category is an object with an id and a name")

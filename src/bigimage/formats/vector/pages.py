@@ -15,6 +15,7 @@ from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Label
+from bigimage.model.outline import outline
 from bigimage.model.shape import Mask, MultiPoint, Point, Polygon, Shape, kind
 
 PAGE = "which image of the file this one is, by its name there; needed where it has several"
@@ -149,9 +150,8 @@ def mask_box(shape: Shape, grid: Grid) -> IndexBox | None:
         box = shape.box
         corners = None if box is None else pixels.of_world(shape.grid.crop(box).corners())
     else:
-        moved = pixels.shape_of(shape)
-        corners = shapely.get_coordinates(cast("Any", moved).geometry) if isinstance(moved, Polygon) else None
-    if corners is None:
+        corners = shapely.get_coordinates(outline(pixels.shape_of(shape)))
+    if corners is None or not len(corners):
         return None
     return _clipped(corners, grid)
 
