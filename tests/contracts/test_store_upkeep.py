@@ -1,9 +1,11 @@
 """What every store does to be made, watched, checked, compacted, backed up and restored."""
 
+import json
 import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -14,15 +16,17 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from bigimage.errors import BackendError, Conflict, DataError, InputError, Unsupported
 from bigimage.model.change import Added, BrushPatch, Edited, Once, Removed
 from bigimage.model.labels import Label, Schema
+from bigimage.model.region import Plot
 from bigimage.store import database as databases
 from bigimage.store import tables
 from bigimage.store.backup import backup, restore
 from bigimage.store.opening import open_store
+from bigimage.store.regions import SqlRegions
 from bigimage.store.sql import SqlStore
 from bigimage.store.verify import verify
 from tests.contracts.test_store import at, numbers, window
 from tests.contracts.test_store_masks import disc
-from tests.unit.model.examples import BODY_SHAPES, MAP_SHAPES, PATIENT, annotation, uid
+from tests.unit.model.examples import BODY_SHAPES, MAP_SHAPES, PATIENT, SCENE, annotation, uid
 
 MADE = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -233,6 +237,49 @@ def test_backups_that_are_damaged_are_refused(sealed: Path, store: SqlStore, tmp
         restore(store.database, broken)
     with pytest.raises(BackendError, match="there is no backup"):
         restore(store.database, tmp_path / "absent")
+    assert store.images() == {}
+
+
+def make_older(path: Path) -> None:
+    """Turn a backup into one from before regions had a log."""
+    with sqlite3.connect(path) as raw:
+        seal = json.loads(raw.execute("SELECT document FROM seal").fetchone()[0])
+        del seal["rows"]["region_step"], seal["sha256"]["region_step"]
+        raw.execute("DROP TABLE region_step")
+        raw.execute("UPDATE seal SET document = ?", (json.dumps({**seal, "version": "0002"}),))
+        raw.execute("UPDATE alembic_version SET version_num = '0002'")
+    raw.close()
+
+
+def test_older_backups_are_brought_up_to_date(busy: SqlStore, tmp_path: Path) -> None:
+    path = tmp_path / "older.backup"
+    SqlRegions(busy.database, new_id=uuid4).add("scene", [Plot("a", SCENE.box)], by="ann")
+    backup(busy.database, path, made=MADE)
+    make_older(path)
+    before = path.read_bytes()
+    fresh = open_store(tmp_path / "fresh.db")
+    counts = restore(fresh.database, path)
+    assert everything(fresh) == everything(busy)
+    assert (counts["region"], counts["region_step"]) == (1, 1)
+    assert verify(fresh) == []
+    fresh.close()
+    assert path.read_bytes() == before
+
+
+def test_damage_of_older_backups_is_found(sealed: Path, store: SqlStore, tmp_path: Path) -> None:
+    path = tmp_path / "older.backup"
+    shutil.copy(sealed, path)
+    make_older(path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE entry SET score = 0.5 WHERE id = (SELECT max(id) FROM entry)")
+    raw.close()
+    with pytest.raises(DataError, match="table entry is not what was sealed"):
+        restore(store.database, path)
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TABLE person")
+    raw.close()
+    with pytest.raises(DataError, match="is not what was sealed"):
+        restore(store.database, path)
     assert store.images() == {}
 
 

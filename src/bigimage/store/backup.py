@@ -7,10 +7,11 @@ It can be opened as a store, and restored only when the seal holds and the prese
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from bigimage.store.sqlite import SqliteDatabase
 from bigimage.store.verify import verify_within
 
 FORMAT = 1
+OLDEST = "0001"
+"""First version of the tables whose backups are read."""
 SEALED = 2000
 """Rows that are digested together; a part of the format."""
 _SEAL = "CREATE TABLE seal (document TEXT NOT NULL)"
@@ -99,6 +102,8 @@ def _compare(part: Path, counts: Mapping[str, int], digests: Mapping[str, str]) 
 def restore(database: Database, path: Path) -> dict[str, int]:
     """Fill an empty database from a backup, whole or not at all; numbers of rows by table.
 
+    Tables of an older version are brought up to date in a copy of the file.
+
     Raises
     ------
     Conflict
@@ -106,27 +111,74 @@ def restore(database: Database, path: Path) -> dict[str, int]:
     DataError
         When the file is no backup, is damaged, or its present state does not follow from its log.
     Unsupported
-        When it was written by another version.
+        When it was written by a newer version.
     """
     with closing(_open(path)) as raw:
         seal = _seal(raw, path)
-    source_database = SqliteDatabase(path, read_only=True)
-    try:
-        with source_database.reading() as source, database.exclusive() as sink:
-            if any(sink.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in _KEPT):
-                raise Conflict(f"{database.url} holds something already; restore into a new, empty workspace")
-            counts, digests = _copy(source, sink)
-            for name, count in seal["rows"].items():
-                if counts.get(name) != count or digests.get(name) != seal["sha256"][name]:
-                    raise DataError(f"backup {path} is damaged: table {name} is not what was sealed; use another one")
-            database.after_copy(sink)
-            # a store of its own: what it learns here is not true if the transaction is undone
-            problems = verify_within(SqlStore(database), sink)
-            if problems:
-                raise DataError(f"backup {path} does not hold together", tuple(problems))
-    finally:
-        source_database.close()
+        is_present = seal["version"] == HEAD
+        if not is_present:
+            _require_sealed(path, seal, *_digests(raw, seal["rows"]))
+    with _present(path, seal) as source, database.exclusive() as sink:
+        if any(sink.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in _KEPT):
+            raise Conflict(f"{database.url} holds something already; restore into a new, empty workspace")
+        counts, digests = _copy(source, sink)
+        if is_present:
+            _require_sealed(path, seal, counts, digests)
+        database.after_copy(sink)
+        # a store of its own: what it learns here is not true if the transaction is undone
+        problems = verify_within(SqlStore(database), sink)
+        if problems:
+            raise DataError(f"backup {path} does not hold together", tuple(problems))
     return counts
+
+
+def _require_sealed(path: Path, seal: Mapping[str, Any], counts: Mapping[str, int], digests: Mapping[str, str]) -> None:
+    """Raise DataError unless tables hold what was sealed."""
+    for name, count in seal["rows"].items():
+        if counts.get(name) != count or digests.get(name) != seal["sha256"][name]:
+            raise DataError(f"backup {path} is damaged: table {name} is not what was sealed; use another one")
+
+
+@contextmanager
+def _present(path: Path, seal: Mapping[str, Any]) -> Generator[sa.Connection]:
+    """A backup, or a copy of an older one whose tables were brought up to date. Raises BackendError."""
+    with tempfile.TemporaryDirectory(prefix="bigimage-restore-") as folder:
+        if seal["version"] != HEAD:
+            try:
+                path = Path(shutil.copyfile(path, Path(folder) / "older.db"))
+            except OSError as error:
+                raise BackendError(f"cannot copy the backup {path}: {error.strerror or error}") from error
+            older = SqliteDatabase(path)
+            try:
+                older.prepare()
+            finally:
+                older.close()
+        source = SqliteDatabase(path, read_only=True)
+        try:
+            with source.reading() as connection:
+                yield connection
+        finally:
+            source.close()
+
+
+def _digests(raw: sqlite3.Connection, names: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
+    """Numbers and digests of tables as they lie in a file, whatever their columns are; missing ones are left out."""
+    counts: dict[str, int] = {}
+    digests: dict[str, str] = {}
+    for name in names:
+        found = raw.execute("SELECT name, pk FROM pragma_table_info(?) ORDER BY cid", (name,)).fetchall()
+        if not found:
+            continue
+        keys = ", ".join(f'"{column}"' for _, column in sorted((pk, column) for column, pk in found if pk))
+        quoted = ", ".join(f'"{column}"' for column, _ in found)
+        rows = raw.execute(f'SELECT {quoted} FROM "{name}" ORDER BY {keys}')
+        digest, count = hashlib.sha256(), 0
+        while part := rows.fetchmany(SEALED):
+            for column in zip(*part, strict=True):
+                digest.update(_plain(column))
+            count += len(part)
+        counts[name], digests[name] = count, digest.hexdigest()
+    return counts, digests
 
 
 def _copy(source: sa.Connection, sink: sa.Connection | None) -> tuple[dict[str, int], dict[str, str]]:
@@ -196,9 +248,9 @@ def _seal(raw: sqlite3.Connection, path: Path) -> Mapping[str, Any]:
     if problems != [("ok",)] or found is None:
         raise DataError(f"backup {path} is damaged; use another one", tuple(str(p[0]) for p in problems))
     seal: Mapping[str, Any] = json.loads(found[0])
-    if seal["format"] != FORMAT or seal["version"] != HEAD:
+    if seal["format"] != FORMAT or not OLDEST <= seal["version"] <= HEAD:
         raise Unsupported(
-            f"backup {path} is of version {seal['version']}, this bigimage reads {HEAD}; restore it with the one that"
-            " wrote it, and upgrade then"
+            f"backup {path} is of version {seal['version']}, this bigimage reads {OLDEST} to {HEAD}; restore it with"
+            " the one that wrote it"
         )
     return seal
