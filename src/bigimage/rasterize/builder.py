@@ -101,17 +101,26 @@ class Builder:
     def _add_slice(self, array: NDArray[np.object_], source: NDArray[np.int64], pens: NDArray[np.float64]) -> None:
         """Add some of the shapes of a batch; `source` are their positions in it."""
         for parts in by_kind(array, source, np.isfinite(pens[source, 0])):
-            backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
-            parts = replace(parts, xy=edges.to_index(parts.xy, self._inverse), source=parts.source + self._count)
-            bad = parts.not_finite() if len(parts.xy) and not np.isfinite(parts.xy.sum()) else None
-            if bad is not None and bad.any():
-                self._skipped.update(parts.source[bad].tolist())
-                backwards = None if backwards is None else backwards[np.repeat(~bad, np.diff(parts.first))]
-                parts = parts.select(~bad)
-            parts = parts.within_reach()
-            if backwards is None:
-                backwards = np.full(len(parts.rings) - 1, parts.kind == LINE)
-            self._store(self._inked(parts, pens), backwards)
+            self._add_parts(parts, pens)
+
+    def add_polygons(self, parts: Parts, *, count: int) -> None:
+        """Add a batch of `count` shapes as the parts that they are made of, closed rings in world coordinates."""
+        self._add_parts(parts, np.empty((0, 4)))
+        self._count += count
+
+    def _add_parts(self, parts: Parts, pens: NDArray[np.float64]) -> None:
+        """Add parts of one kind of a batch, in world coordinates."""
+        backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
+        parts = replace(parts, xy=edges.to_index(parts.xy, self._inverse), source=parts.source + self._count)
+        bad = parts.not_finite() if len(parts.xy) and not np.isfinite(parts.xy.sum()) else None
+        if bad is not None and bad.any():
+            self._skipped.update(parts.source[bad].tolist())
+            backwards = None if backwards is None else backwards[np.repeat(~bad, np.diff(parts.first))]
+            parts = parts.select(~bad)
+        parts = parts.within_reach()
+        if backwards is None:
+            backwards = np.full(len(parts.rings) - 1, parts.kind == LINE)
+        self._store(self._inked(parts, pens), backwards)
 
     def _inked(self, parts: Parts, pens: NDArray[np.float64]) -> Parts:
         """Boxes of parts; strokes with their pens kept, and `detail` pointing there."""

@@ -18,12 +18,12 @@ from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
 from bigimage.rasterize.builder import Builder, Geometries, MaskBits
 from bigimage.rasterize.flat import Prepared, window_of
-from bigimage.rasterize.kernels import collect, write, write_bits
+from bigimage.rasterize.kernels import collect, look_up, write, write_bits, write_greatest
 
 Rule = Literal["center", "all-touched"]
 RULES: tuple[Rule, ...] = ("center", "all-touched")
-Combine = Literal["replace", "bits"]
-COMBINES: tuple[Combine, ...] = ("replace", "bits")
+Combine = Literal["replace", "bits", "greatest"]
+COMBINES: tuple[Combine, ...] = ("replace", "bits", "greatest")
 
 
 def round_pens(radii: ArrayLike) -> NDArray[np.float64]:
@@ -99,7 +99,8 @@ def burn(
         Integer type of the result; default that of `values`.
     combine
         "replace": later shapes paint over earlier ones. "bits": values are sets of bits, and each pixel keeps those of
-        all its shapes, so that overlaps survive.
+        all its shapes, so that overlaps survive. "greatest": each pixel keeps the greatest value of its shapes and of
+        `out`, in whatever order they come; values are unsigned.
     background
         Value of pixels that no shape covers, when `out` is not given.
     out
@@ -125,6 +126,8 @@ def burn(
     if not prepared.grid.box.contains(box):
         raise OutOfBounds(f"box {box.start}…{box.stop} does not lie within shape {prepared.grid.shape}")
     numbers = _checked(values, prepared.count, out.dtype if out is not None else dtype)
+    if combine == "greatest" and numbers.dtype.kind != "u":
+        raise InputError(f"the greatest of values of type {numbers.dtype} is not painted: give unsigned ones")
     if out is None:
         out = np.zeros(box.shape, numbers.dtype) if not background else np.full(box.shape, background, numbers.dtype)
     elif out.shape != box.shape:
@@ -132,7 +135,7 @@ def burn(
     # signed numbers are painted as their bits: half as many kernels to compile
     unsigned = np.dtype(f"u{numbers.dtype.itemsize}")
     pixels, bits = out.view(unsigned), numbers.view(unsigned)
-    writer = write if combine == "replace" else write_bits
+    writer = {"replace": write, "bits": write_bits, "greatest": write_greatest}[combine]
     at = 0
     while at >= 0:
         runs, at = collect(prepared.flat, prepared.keys, prepared.rank, window_of(box), rule == "all-touched", at)
@@ -168,3 +171,5 @@ def warm() -> None:
     for dtype in (np.uint8, np.uint16, np.uint32):
         burn(prepared, np.ones(5, dtype))
         burn(prepared, np.ones(5, dtype), combine="bits")
+        look_up(np.zeros(1, np.uint32), np.zeros(1, dtype), np.zeros(1, dtype))
+    burn(prepared, np.ones(5, np.uint32), combine="greatest")

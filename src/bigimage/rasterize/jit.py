@@ -1,6 +1,7 @@
 """The one way kernels are compiled here: without the GIL, cached on disk, dividing as IEEE 754 divides."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -8,13 +9,21 @@ from typing import Any, TypeVar, cast
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
+_IMPORT = re.compile(rb"^from bigimage\.rasterize\.(\w+) import", re.MULTILINE)
 
 
 def fingerprint(folder: Path) -> str:
-    """Short digest of the Python files of a folder."""
+    """Short digest of a folder's Python files that hold kernels, and of those that they import from this room."""
+    sources = {path.stem: path.read_bytes() for path in folder.glob("*.py")}
+    imports = {name: {match.decode() for match in _IMPORT.findall(text)} for name, text in sources.items()}
+    found: set[str] = set()
+    new = {name for name, needed in imports.items() if "jit" in needed}
+    while new:
+        found |= new
+        new = {needed for name in new for needed in imports[name]} & sources.keys() - found
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.read_bytes())
+    for name in sorted(found):
+        digest.update(sources[name])
     return digest.hexdigest()[:12]
 
 

@@ -120,6 +120,26 @@ def write(runs: NDArray[np.int32], values: NDArray[np.unsignedinteger], out: NDA
 
 
 @kernel
+def write_greatest(
+    runs: NDArray[np.int32], values: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]
+) -> None:
+    """Set what is less than its shape's value in each run to that value."""
+    for k in range(runs.shape[0]):
+        line, value = out[runs[k, 0], runs[k, 1] : runs[k, 2]], values[runs[k, 3]]
+        for column in range(line.size):
+            line[column] = max(line[column], value)
+
+
+@kernel
+def look_up(
+    places: NDArray[np.unsignedinteger], table: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]
+) -> None:
+    """What a table holds at each place; one axis."""
+    for k in range(places.size):
+        out[k] = table[places[k]]
+
+
+@kernel
 def write_bits(runs: NDArray[np.int32], values: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None:
     """Add the bits of each run's shape to those already set."""
     for k in range(runs.shape[0]):

@@ -103,12 +103,29 @@ def dirty_chunks(boxes: Iterable[IndexBox], step: LevelPlan) -> Dirt:
 
 def raised(dirt: Dirt, finer: LevelPlan, coarser: LevelPlan) -> Dirt:
     """Chunks of a level that lie above dirty chunks of the finer level."""
-    boxes = (
-        chunk_box(finer, shard, chunk).coarsen(coarser.factors)
-        for shard, chunks in dirt.items()
-        for chunk in np.argwhere(chunks).tolist()
-    )
-    return dirty_chunks((box for box in boxes if box.size), coarser)
+    ndim = len(coarser.factors)
+    shape, chunk, side = (np.array(v[-ndim:]) for v in (finer.grid.shape, finer.image.chunks, coarser.image.chunks))
+    per_shard = np.array(coarser.image.chunks_per_shard[-ndim:])
+    below = finer.image.chunks_per_shard[-ndim:]
+    # all at once: a whole scene has a hundred thousand chunks
+    starts = [(np.argwhere(chunks) + np.multiply(shard, below)) * chunk for shard, chunks in dirt.items()]
+    start = np.concatenate([np.empty((0, ndim), np.int64), *starts])
+    start = start[(start < shape).all(axis=1)]
+    stop = np.minimum(start + chunk, shape)
+    first, last = start // coarser.factors // side, (-(-stop // coarser.factors) - 1) // side
+    spans = (last - first).max(axis=0, initial=0) + 1
+    touched = np.concatenate([np.minimum(first + step, last) for step in np.ndindex(*spans.tolist())])
+    found: Dirt = {}
+    shards = touched // per_shard
+    order = np.lexsort(shards.T)
+    touched, shards = touched[order], shards[order]
+    edges = np.flatnonzero((np.diff(shards, axis=0) != 0).any(axis=1)) + 1
+    for mine in np.split(touched, edges) if len(touched) else []:
+        shard = mine[0] // per_shard
+        chunks = np.zeros(per_shard, np.bool_)
+        chunks[tuple((mine - shard * per_shard).T)] = True
+        found[tuple(shard.tolist())] = chunks
+    return found
 
 
 def plan_units(plan: PyramidPlan, boxes: Iterable[IndexBox] | None, *, times: int = 1) -> list[list[Unit]]:

@@ -7,7 +7,7 @@ the index axis nearest to its normal: in each column within it, the voxel that t
 the column belongs to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import shapely
 from numpy.typing import NDArray
 
 from bigimage.geometry.grid import Grid
+from bigimage.rasterize.flat import POLYGON
+from bigimage.rasterize.parts import Parts, offsets
 
 FLAT = 0.05
 """Voxels by which the vertices of a ring may stray from a slice and still lie along it."""
@@ -24,7 +26,7 @@ SAME = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One plane of one annotation."""
+    """One plane of one annotation, on its own."""
 
     source: int
     """Position of the annotation."""
@@ -38,21 +40,47 @@ class Sheet:
     """Of an oblique plane: its index along the axis at row 0 and column 0, and the growth per row and per column."""
 
 
-def sheets_of(geometries: NDArray[np.object_], source: NDArray[np.int64], grid: Grid) -> list[Sheet]:
-    """Planes of annotations whose outlines are rings: lines or polygons in world (x, y, z).
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """All planes along the slices of one axis, in columns: a scan's contours are too many to be objects."""
+
+    axis: int
+    """Index axis that they are seen along: 0 (z), 1 (y) or 2 (x)."""
+    parts: Parts
+    """One part for each plane, its rings in the coordinates of the other two axes, (column, row)."""
+    slices: NDArray[np.int64]
+    """(n,) slice that each lies in."""
+
+    def select(self, keep: NDArray[np.bool_]) -> "Planes":
+        """Some of the planes."""
+        return self if keep.all() else Planes(self.axis, self.parts.select(keep), self.slices[keep])
+
+    def sheets(self) -> Iterator[Sheet]:
+        """The planes one by one."""
+        xy, rings, first = self.parts.xy, self.parts.rings.tolist(), self.parts.first.tolist()
+        for k, (source, number) in enumerate(zip(self.parts.source.tolist(), self.slices.tolist(), strict=True)):
+            outlines = [xy[rings[r] : rings[r + 1]] for r in range(first[k], first[k + 1])]
+            yield Sheet(source, self.axis, number, shapely.Polygon(outlines[0], outlines[1:]), None)
+
+
+def planes_of(
+    geometries: NDArray[np.object_], source: NDArray[np.int64], grid: Grid
+) -> tuple[list[Planes], list[Sheet]]:
+    """Planes of annotations whose outlines are rings, lines or polygons in world (x, y, z): along slices, and oblique.
 
     `source` says which annotation each geometry belongs to. Rings without three different vertices paint nothing.
     """
     parts, owner = shapely.get_parts(geometries, return_index=True)
     solid = shapely.get_type_id(parts) == 3
+    drawn = ~solid & (shapely.get_num_coordinates(parts) > 3)
     rings, of_part = shapely.get_rings(parts[solid], return_index=True)
-    lines = np.concatenate([rings, parts[~solid & (shapely.get_num_coordinates(parts) > 3)]])
-    of_line = np.concatenate(
-        [source[owner[solid][of_part]], source[owner[~solid & (shapely.get_num_coordinates(parts) > 3)]]]
+    lines, of_line = (
+        np.concatenate([rings, parts[drawn]]),
+        source[np.concatenate([owner[solid][of_part], owner[drawn]])],
     )
     points, number = shapely.get_coordinates(lines, include_z=True, return_index=True)
     if not len(points):
-        return []
+        return [], []
     index = grid.to_index(points)
     starts = np.flatnonzero(np.diff(number, prepend=-1))
     low, high = np.minimum.reduceat(index, starts), np.maximum.reduceat(index, starts)
@@ -64,13 +92,14 @@ def sheets_of(geometries: NDArray[np.object_], source: NDArray[np.int64], grid: 
     flat = good & (spread[rings, axes] <= FLAT)
     means = np.add.reduceat(index, starts) / (ends - starts)[:, None]
     places = np.rint(np.where(flat, means[rings, axes], 0.0) / SAME).astype(np.int64)
-    sheets: list[Sheet] = []
+    planes: list[Planes] = []
     for axis in range(3):
         mine = np.flatnonzero(flat & (axes == axis))
         others = [a for a in (2, 1, 0) if a != axis]
-        sheets += _flat(mine, of_line[mine], places[mine], axis, index[:, others], starts, ends)
+        if len(mine):
+            planes.append(_flat(mine, of_line[mine], places[mine], axis, index[:, others], starts, ends))
     oblique = (_oblique(int(of_line[k]), index[starts[k] : ends[k]]) for k in np.flatnonzero(good & ~flat).tolist())
-    return [*sheets, *(sheet for sheet in oblique if sheet is not None)]
+    return planes, [sheet for sheet in oblique if sheet is not None]
 
 
 def _flat(
@@ -81,30 +110,33 @@ def _flat(
     points: NDArray[np.float64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
-) -> list[Sheet]:
+) -> Planes:
     """Planes of the rings that lie along slices of an axis, those of one annotation and place together."""
     order = np.lexsort((rings, places, source))
     rings, source, places = rings[order], source[order], places[order]
-    begins = np.flatnonzero(np.r_[True, (np.diff(source) != 0) | (np.diff(places) != 0)]) if len(rings) else rings
-    sizes = np.diff(np.append(begins, len(rings)))
-    alone = begins[sizes == 1]
-    counts = (ends - starts)[rings[alone]]
-    at = np.repeat(starts[rings[alone]] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-    # most slices hold one ring of an annotation: they are made all at once
-    rows = np.repeat(np.arange(len(alone)), counts)
-    single: list[shapely.Polygon] = []
-    if len(alone):
-        single = np.asarray(shapely.polygons(shapely.linearrings(points[at], indices=rows)), object).tolist()
-    polygons = dict(zip(alone.tolist(), single, strict=True))
-    for first, size in zip(begins[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
-        polygons[first] = _polygon([points[starts[k] : ends[k]] for k in rings[first : first + size].tolist()])
-    slices = np.floor(places * SAME).astype(np.int64)
-    return [Sheet(int(source[k]), axis, int(slices[k]), polygons[k], None) for k in begins.tolist()]
+    begins = np.flatnonzero(np.r_[True, (np.diff(source) != 0) | (np.diff(places) != 0)])
+    counts = (ends - starts)[rings]
+    xy = points[np.repeat(starts[rings] - offsets(counts)[:-1], counts) + np.arange(counts.sum())]
+    xy, ring_ends = _closed(xy, offsets(counts))
+    parts = Parts(
+        kind=POLYGON,
+        xy=xy,
+        rings=ring_ends,
+        first=np.append(begins, len(rings)),
+        source=source[begins],
+        detail=np.full(len(begins), -1),
+        box=np.empty((0, 4), np.int64),
+    )
+    return Planes(axis, parts, np.floor(places[begins] * SAME).astype(np.int64))
 
 
-def _polygon(rings: Sequence[NDArray[np.float64]]) -> shapely.Polygon:
-    """Rings as one part, which the even-odd rule fills."""
-    return shapely.Polygon(rings[0], rings[1:])
+def _closed(xy: NDArray[np.float64], rings: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Rings whose last vertex repeats the first, of rings of which some may be open."""
+    is_open = (xy[rings[:-1]] != xy[rings[1:] - 1]).any(axis=1)
+    if not is_open.any():
+        return xy, rings
+    closed = np.insert(xy, rings[1:][is_open], xy[rings[:-1][is_open]], axis=0)
+    return closed, offsets(np.diff(rings) + is_open)
 
 
 def _oblique(source: int, ring: NDArray[np.float64]) -> Sheet | None:
@@ -119,4 +151,4 @@ def _oblique(source: int, ring: NDArray[np.float64]) -> Sheet | None:
     per_row, per_column = float(-normal[row] / normal[axis]), float(-normal[column] / normal[axis])
     base = float(centre[axis] - per_row * centre[row] - per_column * centre[column])
     first = int(np.floor(ring[:, axis].min()))
-    return Sheet(source, axis, first, _polygon([ring[:, [column, row]]]), (base, per_row, per_column))
+    return Sheet(source, axis, first, shapely.Polygon(ring[:, [column, row]]), (base, per_row, per_column))

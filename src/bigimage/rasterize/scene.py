@@ -17,7 +17,7 @@ from bigimage.model.shape import Box, Cuboid, Ellipse, bounds
 from bigimage.rasterize.burn import Rule
 from bigimage.rasterize.drawing import ReadMask
 from bigimage.rasterize.plan import painted_box
-from bigimage.rasterize.rings import sheets_of
+from bigimage.rasterize.rings import planes_of
 from bigimage.rasterize.solids import Solid, on_line
 from bigimage.rasterize.volume import Scene, Stack, filled_between, stack_of
 from bigimage.store.door import Columns
@@ -49,14 +49,13 @@ def scene_of(
     parsed = {k: _shape(columns.rest[k]) for k, kind in enumerate(kinds) if kind in ("ellipse", "cuboid")}
     flat = [k for k, kind in enumerate(kinds) if kind in _PLANAR or _is_flat(parsed.get(k))]
     source = np.array(flat, np.int64)
-    sheets = sheets_of(columns.geometries[source], source, grid) if flat else []
+    planes, loose = planes_of(columns.geometries[source], source, grid) if flat else ([], [])
     stacks: dict[int, Stack] = {}
-    loose = []
-    for axis in range(3):
-        stack, left = stack_of(sheets, grid, axis)
+    for some in planes:
+        stack, left = stack_of(some, grid, count=len(kinds))
         loose += left
         if stack is not None:
-            stacks[axis] = stack
+            stacks[some.axis] = stack
     return Scene(
         grid,
         stacks,
@@ -64,7 +63,7 @@ def scene_of(
         list(_solids(kinds, parsed, columns, grid)),
         list(_voxels(kinds, columns, grid)),
         list(_masks(kinds, columns, read_mask)),
-        [] if objects is None else list(filled_between(sheets, objects, grid, rule=rule)),
+        [] if objects is None else list(filled_between(planes, objects, grid, rule=rule)),
     )
 
 

@@ -5,9 +5,9 @@ kinds lie over each other as they should; classes and objects are looked up at t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -17,13 +17,17 @@ from bigimage.errors import Unsupported
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.rasterize.between import between
+from bigimage.rasterize.builder import Builder
 from bigimage.rasterize.burn import Rule, burn, prepare
 from bigimage.rasterize.flat import Prepared
+from bigimage.rasterize.kernels import look_up
 from bigimage.rasterize.modes import Mode, Palette, banded, layer_dtype
-from bigimage.rasterize.rings import Sheet
+from bigimage.rasterize.rings import Planes, Sheet
 from bigimage.rasterize.solids import Solid, inside
 
 WORD = 32
+Combine = Literal["greatest", "bits"]
+_COMBINE: dict[Combine, Any] = {"greatest": np.maximum, "bits": np.bitwise_or}
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,7 @@ class Stack:
     """All planes along one axis that stay within their slices, side by side on one tall raster."""
 
     prepared: Prepared
-    source: NDArray[np.int64]
-    """Annotation of each shape."""
+    """Shapes are the annotations."""
     slices: frozenset[int]
     rows: int
     """Rows of a slice."""
@@ -74,27 +77,27 @@ def slice_grid(grid: Grid, axis: int, count: int = 1) -> Grid:
     return Grid.pixels((rows * count, columns), "slices")
 
 
-def stack_of(sheets: Sequence[Sheet], grid: Grid, axis: int) -> tuple[Stack | None, list[Sheet]]:
-    """Planes that lie along slices of an axis on one tall raster, and the others."""
-    rows = slice_grid(grid, axis).shape[0]
-    mine = [s for s in sheets if s.axis == axis]
-    kept, loose = [s for s in mine if s.plane is not None], []
-    flat = [s for s in mine if s.plane is None and 0 <= s.slice < grid.shape[axis]]
-    if not flat:
-        return None, kept
-    polygons = np.array([s.polygon for s in flat], object)
-    bounds = shapely.bounds(polygons)
-    within = (bounds[:, 1] >= 0) & (bounds[:, 3] <= rows)
-    loose = [*kept, *(s for s, fits in zip(flat, within.tolist(), strict=True) if not fits)]
-    flat = [s for s, fits in zip(flat, within.tolist(), strict=True) if fits]
-    if not flat:
+def stack_of(planes: Planes, grid: Grid, *, count: int) -> tuple[Stack | None, list[Sheet]]:
+    """Planes of `count` annotations on one tall raster, and those that stick out of the volume, one by one."""
+    depth, rows = grid.shape[planes.axis], slice_grid(grid, planes.axis).shape[0]
+    planes = planes.select((planes.slices >= 0) & (planes.slices < depth))
+    if not len(planes.slices):
+        return None, []
+    begins = planes.parts.rings[planes.parts.first[:-1]]
+    low, high = (cut.reduceat(planes.parts.xy[:, 1], begins) for cut in (np.minimum, np.maximum))
+    within = (low >= 0) & (high <= rows)
+    loose = list(planes.select(~within).sheets())
+    planes = planes.select(within)
+    if not len(planes.slices):
         return None, loose
-    polygons = polygons[within]
-    points, owner = shapely.get_coordinates(polygons, return_index=True)
-    points[:, 1] += np.array([s.slice * rows for s in flat], np.float64)[owner]
-    tall = prepare(shapely.set_coordinates(polygons, points), slice_grid(grid, axis, grid.shape[axis]))
-    source = np.array([s.source for s in flat], np.int64)
-    return Stack(tall, source, frozenset(s.slice for s in flat), rows), loose
+    parts = planes.parts
+    down = np.repeat(planes.slices * rows, np.diff(parts.rings[parts.first]))
+    builder = Builder(slice_grid(grid, planes.axis, depth))
+    builder.add_polygons(
+        replace(parts, xy=np.stack([parts.xy[:, 0], parts.xy[:, 1] + down], axis=1)),
+        count=count,
+    )
+    return Stack(builder.finish(), frozenset(planes.slices.tolist()), rows), loose
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class VolumeBrush:
         if self.mode == "multilayer":
             return self._multilayer(box)
         top = np.zeros(box.shape, np.uint32)
-        self._paint(box, top, (self.rank + 1).astype(np.uint32), np.maximum)
+        self._paint(box, top, (self.rank + 1).astype(np.uint32), "greatest")
         below = self._below(box)
         if not top.any() and not below.any():
             return None
@@ -131,7 +134,9 @@ class VolumeBrush:
         values = np.array([*(c.value for c in self.palette.classes), 0], np.uint32)[self.classes]
         tables = {"semantic": (values,), "instance": (self.ids,), "panoptic": (values, self.ids)}[self.mode]
         dtype = layer_dtype(self.mode, self.palette)
-        out = np.stack([np.append(table, 0)[order].astype(dtype)[top] for table in tables])
+        out = np.empty((len(tables), *box.shape), dtype)
+        for band, table in zip(out, tables, strict=True):
+            look_up(top.reshape(-1), np.append(table, 0)[order].astype(dtype), band.reshape(-1))
         background = self.palette.background_class
         if background is not None and self.mode != "instance":
             out[0][below & (top == 0)] = background.value
@@ -152,7 +157,7 @@ class VolumeBrush:
         out = np.zeros(box.shape, np.uint32)
         values = np.zeros(len(self.rank), np.uint32)
         values[annotation] = 1
-        self._paint(box, out, values, np.maximum)
+        self._paint(box, out, values, "greatest")
         return out > 0
 
     def _multilayer(self, box: IndexBox) -> NDArray[Any] | None:
@@ -164,7 +169,7 @@ class VolumeBrush:
             mine = (bands >= first) & (bands < first + WORD)
             bits = np.where(mine, np.uint32(1) << np.where(mine, bands - first, 0).astype(np.uint32), 0)
             found = np.zeros(box.shape, np.uint32)
-            self._paint(box, found, bits.astype(np.uint32), np.bitwise_or)
+            self._paint(box, found, bits.astype(np.uint32), "bits")
             for k in range(first, min(first + WORD, len(places))):
                 out[k] = found >> np.uint32(k - first) & np.uint32(1)
         background = self.palette.background_class
@@ -172,10 +177,11 @@ class VolumeBrush:
             out[places[background.name]] |= self._below(box)
         return out if out.any() else None
 
-    def _paint(self, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], combine: Any) -> None:
+    def _paint(self, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], how: Combine) -> None:
         """Combine the value of every shape into the voxels of a box that it covers."""
+        combine = _COMBINE[how]
         for axis, stack in self.scene.stacks.items():
-            self._stack(axis, stack, box, out, values, combine)
+            self._stack(axis, stack, box, out, values, how)
         for sheet in self.scene.loose:
             self._sheet(sheet, box, out, values[sheet.source], combine)
         for filled in self.scene.filled:
@@ -203,21 +209,18 @@ class VolumeBrush:
                 combine(target, np.where(read(common), values[source], np.uint32(0)), out=target)
 
     def _stack(
-        self, axis: int, stack: Stack, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], combine: Any
+        self, axis: int, stack: Stack, box: IndexBox, out: NDArray[np.uint32], values: NDArray[np.uint32], how: Combine
     ) -> None:
         """Burn the slices of a stack that a box holds."""
         part = _slice_box(box, axis)
-        own = values[stack.source]
-        how = "bits" if combine is np.bitwise_or else "replace"
-        # where only the top counts, the higher rank paints last
-        prepared = stack.prepared if how == "bits" else _ranked(stack.prepared, own)
         for number in sorted(stack.slices & set(range(box.start[axis], box.stop[axis]))):
-            first = number * stack.rows
-            window = part.shift((first, 0))
-            pixels: NDArray[Any] = burn(prepared, own, window, rule=self.rule, combine=how)
+            window = part.shift((number * stack.rows, 0))
             view = _on_slice(out, box, axis, number)
-            if view is not None:
-                combine(view, pixels, out=view)
+            if view is not None and view.flags.c_contiguous:
+                burn(stack.prepared, values, window, rule=self.rule, combine=how, out=view)
+            elif view is not None:
+                pixels: NDArray[Any] = burn(stack.prepared, values, window, rule=self.rule, combine=how)
+                _COMBINE[how](view, pixels, out=view)
 
     def _sheet(self, sheet: Sheet, box: IndexBox, out: NDArray[np.uint32], value: np.uint32, combine: Any) -> None:
         """Burn one plane."""
@@ -235,15 +238,6 @@ class VolumeBrush:
         at = [row[held], column[held]]
         at.insert(sheet.axis, depth[held] - box.start[sheet.axis])
         out[tuple(at)] = combine(out[tuple(at)], value)
-
-
-def _ranked(prepared: Prepared, values: NDArray[np.uint32]) -> Prepared:
-    """The same shapes, painted in the order of their values."""
-    place = np.empty(len(values), np.int32)
-    place[np.argsort(values, kind="stable")] = np.arange(len(values), dtype=np.int32)
-    return Prepared(
-        prepared.grid, prepared.count, prepared.flat, prepared.keys, place[prepared.flat.source], prepared.skipped
-    )
 
 
 def _slice_box(box: IndexBox, axis: int) -> IndexBox:
@@ -264,11 +258,11 @@ def _on_slice(out: NDArray[np.uint32], box: IndexBox, axis: int, number: int) ->
 # ---- filling between slices
 
 
-def filled_between(sheets: Sequence[Sheet], objects: NDArray[np.int64], grid: Grid, *, rule: Rule) -> Iterator[Filled]:
+def filled_between(planes: Sequence[Planes], objects: NDArray[np.int64], grid: Grid, *, rule: Rule) -> Iterator[Filled]:
     """Slices between drawn ones of the same object, along the axis on which it is drawn."""
     groups: dict[tuple[int, int], dict[int, list[Sheet]]] = {}
-    for sheet in sheets:
-        if sheet.plane is None and 0 <= sheet.slice < grid.shape[sheet.axis]:
+    for sheet in (one for some in planes for one in some.sheets()):
+        if 0 <= sheet.slice < grid.shape[sheet.axis]:
             drawn = groups.setdefault((int(objects[sheet.source]), sheet.axis), {})
             drawn.setdefault(sheet.slice, []).append(sheet)
     for (_, axis), drawn in sorted(groups.items()):

@@ -153,6 +153,24 @@ def test_modes_are_the_most_frequent_valid_values(
     assert set(found[reduce_valid(valid, factors)].tolist()) <= set(array[valid].tolist())
 
 
+@given(rasters((*LABELS, "uint64")), st.sampled_from([(2, 2), (2, 1), (1, 2), (3, 2)]))
+def test_modes_of_valid_rasters_are_the_most_frequent_values(
+    raster: tuple[np.ndarray, np.ndarray], factors: tuple[int, int]
+) -> None:
+    array, _ = raster
+    found = reduce_mode(array[None], None, factors, NONE)[0]
+    np.testing.assert_array_equal(found, _slow_mode(array, np.ones_like(array, bool), factors, 0))
+
+
+@given(
+    hnp.arrays("uint16", st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 3)),
+    st.sampled_from([(2, 2, 2), (1, 2, 2), (2, 1, 1)]),
+)
+def test_modes_of_valid_volumes_are_the_most_frequent_values(array: np.ndarray, factors: tuple[int, int, int]) -> None:
+    found = reduce_mode(array[None], None, factors, NONE)[0]
+    np.testing.assert_array_equal(found, _slow_mode(array, np.ones_like(array, bool), factors, 0))
+
+
 def test_ties_go_to_the_smallest_value() -> None:
     array = np.array([[[9, 2, 5, 5], [2, 9, 7, 1]]], dtype="uint8")
     assert reduce_mode(array, None, (2, 2), NONE).tolist() == [[[2, 5]]]

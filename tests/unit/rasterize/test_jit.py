@@ -1,18 +1,25 @@
-"""Kernels are compiled anew when any of the room's sources changes."""
+"""Kernels are compiled anew when a source changes that any of them is made of."""
 
 from pathlib import Path
 
 from bigimage.rasterize import jit
 
 
-def test_the_fingerprint_follows_every_source(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1")
-    (tmp_path / "b.py").write_text("y = 1")
+def test_the_fingerprint_follows_kernels_and_what_they_import(tmp_path: Path) -> None:
+    (tmp_path / "loops.py").write_text(
+        "from bigimage.rasterize.jit import kernel\nfrom bigimage.rasterize.sizes import A\n"
+    )
+    (tmp_path / "sizes.py").write_text("from bigimage.rasterize.deeper import A")
+    (tmp_path / "deeper.py").write_text("A = 1")
+    (tmp_path / "other.py").write_text("from bigimage.rasterize.loops import x")
     first = jit.fingerprint(tmp_path)
+    (tmp_path / "other.py").write_text("from bigimage.rasterize.loops import y")
     (tmp_path / "notes.txt").write_text("no source")
     assert jit.fingerprint(tmp_path) == first
-    (tmp_path / "b.py").write_text("y = 2")
-    assert jit.fingerprint(tmp_path) != first
+    (tmp_path / "deeper.py").write_text("A = 2")
+    second = jit.fingerprint(tmp_path)
+    (tmp_path / "loops.py").write_text("from bigimage.rasterize.jit import kernel\n")
+    assert len({first, second, jit.fingerprint(tmp_path)}) == 3
 
 
 def test_a_kernel_carries_the_fingerprint_and_runs() -> None:

@@ -1,12 +1,16 @@
 """Plans of paint: every chunk that a box touches, on every level, each shard in one unit."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bigimage.geometry.box import IndexBox
+from bigimage.geometry.frame import PatientFrame
+from bigimage.geometry.grid import Grid
+from bigimage.model.image import Band, ImageInfo
 from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.rasterize.modes import Palette, layer_info
 from bigimage.rasterize.plan import (
@@ -16,6 +20,7 @@ from bigimage.rasterize.plan import (
     is_whole,
     painted_box,
     plan_units,
+    raised,
     shard_box,
 )
 from tests.painting import SCHEMA, raster
@@ -85,3 +90,28 @@ def test_an_edit_reaches_every_chunk_above_it_and_no_other(row: int, column: int
                 touched = chunk_box(step, shard, chunk).intersect(above).size > 0
                 assert touched == bool(planned and planned[0][chunk])
         assert shard_box(step, (0, 0)).start == (0, 0)
+
+
+corners = st.tuples(st.integers(0, 129), st.integers(0, 310), st.integers(0, 290))
+
+
+@given(start=corners, size=st.tuples(st.integers(1, 90), st.integers(1, 90), st.integers(1, 90)))
+def test_of_a_volume_too_every_chunk_above_dirty_ones_is_dirty(
+    start: tuple[int, int, int], size: tuple[int, int, int]
+) -> None:
+    grid = Grid((130, 311, 291), ((0, 0, 0.4, 0), (0, 0.4, 0, 0), (1.0, 0, 0, 0)), PatientFrame("1.2.3"))
+    info = ImageInfo(
+        id="scan", grid=grid, axes=("z", "y", "x"), shape=grid.shape, dtype="int16", bands=(Band(name="CT"),)
+    )
+    levels = plan_pyramid(layer_info(info, "semantic", Palette.of(SCHEMA))).levels
+    box = IndexBox(start, tuple(a + n for a, n in zip(start, size, strict=True))).intersect(grid.box)
+    dirt = dirty_chunks([box], levels[0])
+    for finer, coarser in pairwise(levels):
+        boxes = [
+            chunk_box(finer, shard, chunk).coarsen(coarser.factors)
+            for shard, chunks in dirt.items()
+            for chunk in np.argwhere(chunks).tolist()
+        ]
+        expected, dirt = dirty_chunks(boxes, coarser), raised(dirt, finer, coarser)
+        assert dirt.keys() == expected.keys()
+        assert all(np.array_equal(dirt[shard], expected[shard]) for shard in dirt)
