@@ -62,6 +62,8 @@ class Operation:
     """Leave it out of the OpenAPI document."""
     role: PersonRole | None = "viewer"
     """What who asks must be at least; None where anybody may ask."""
+    reads: bool = False
+    """Whether a request with a body changes nothing, so that those who may only look may send it."""
 
     def openapi(self) -> dict[str, Any]:
         """Members of the operation object that FastAPI cannot know."""
@@ -112,7 +114,7 @@ class Endpoint(APIRoute):
         self.allow = ", ".join(sorted(self.accepted))
         self.handler = handler
         # a route that changes something is never open to those who may only look
-        looks = operation.role == "viewer" and method != "GET"
+        looks = operation.role == "viewer" and method != "GET" and not operation.reads
         self.role: PersonRole | None = "annotator" if looks else operation.role
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

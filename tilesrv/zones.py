@@ -1,16 +1,24 @@
 """Zonal statistics over HTTP: what lies under each annotation."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bigimage.errors import InputError
-from bigimage.rasterize.zonal import Zone
+from bigimage.model.annotation import Annotation
+from bigimage.model.feature import Place, read_shape
+from bigimage.model.problem import Problem, require_none
+from bigimage.rasterize.zonal import Zone, zonal_of
+from tilesrv import featuredocs as docs
+from tilesrv.bodies import parse_body, read_body
 from tilesrv.context import context_of
 from tilesrv.display import find_bands
 from tilesrv.errors import TooLarge
+from tilesrv.featurefields import CRS
 from tilesrv.fields import BANDS, IMAGE, TIME, BandChoice
 from tilesrv.params import Table, integer, numbers, text
 from tilesrv.routing import Endpoint, Operation
@@ -72,13 +80,7 @@ async def read_zonal(request: Request) -> Response:
     if query.bbox is not None and len(query.bbox) != 2 * info.grid.ndim:
         raise InputError(f"bbox takes {2 * info.grid.ndim} numbers for this image")
     bands = None if query.bands is None else find_bands(info, query.bands)
-    left = context.settings.max_request_pixels
-
-    def spend(pixels: int) -> None:
-        nonlocal left
-        left -= pixels
-        if left < 0:
-            raise TooLarge("these annotations cover more pixels than one request may read; ask with bbox= or limit=")
+    spend = _budget(context.settings.max_request_pixels)
 
     def read() -> dict[str, Any]:
         zones = context.workspace.zonal(
@@ -88,6 +90,64 @@ async def read_zonal(request: Request) -> Response:
 
     body = await context.heavy.run(object(), read, request.receive)
     return JSONResponse(body, headers={"Cache-Control": "no-cache"})
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnQuery:
+    """Query of statistics under a shape that is sent along."""
+
+    crs: str | None
+    bands: tuple[BandChoice, ...] | None
+    t: int
+
+
+DRAWN_QUERY = Table((CRS, BANDS, TIME), DrawnQuery)
+
+
+async def measure_shape(request: Request) -> Response:
+    """Statistics of the pixels under a shape, which is not stored.
+
+    The body is a feature, as one that is added; a label need not be named. A painted mask has to be stored first.
+    """
+    context = context_of(request)
+    image = IMAGE.path(request.path_params).id
+    query = DRAWN_QUERY.query(request.scope["query_string"])
+    served = await context.image(image)
+    info = served.pyramid.info
+    bands = None if query.bands is None else find_bands(info, query.bands)
+    document = await parse_body(await read_body(request, limit=context.settings.max_body))
+    drawn = _drawn(document, Place.of(image, info.grid, query.crs))
+    spend = _budget(context.settings.max_request_pixels)
+
+    def read() -> dict[str, Any]:
+        zones = zonal_of(served.pyramid, [drawn], bands=bands, t=query.t, spend=spend)
+        return {"id": image, "zones": [zone_document(zone) for zone in zones]}
+
+    body = await context.heavy.run(object(), read, request.receive)
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _drawn(document: object, place: Place) -> Annotation:
+    """Shape of a feature. Raises Invalid with every problem."""
+    fields = cast("Mapping[str, Any]", document) if isinstance(document, Mapping) else {}
+    problems: list[Problem] = []
+    shape = read_shape(fields.get("geometry"), fields.get("shape"), place, problems)
+    require_none("the feature", problems)
+    if shape is None:
+        raise InputError("a GeoJSON feature with a geometry or a shape is due")
+    return Annotation(id=uuid4(), image=place.image, label="", shape=shape, frame=place.grid.frame)
+
+
+def _budget(left: int) -> Callable[[int], None]:
+    """What counts pixels, and raises TooLarge when there are too many."""
+
+    def spend(pixels: int) -> None:
+        nonlocal left
+        left -= pixels
+        if left < 0:
+            raise TooLarge("this covers more pixels than one request may read; ask for less (bbox=, limit=, bands=)")
+
+    return spend
 
 
 _NUMBER = {"type": ["number", "null"]}
@@ -125,6 +185,16 @@ ZONAL_SCHEMA: dict[str, Any] = {
         },
     },
 }
+_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {
+        "type": {"type": "string", "enum": ["Feature"]},
+        "geometry": docs.GEOMETRY,
+        "shape": docs.SHAPE,
+        "properties": {"type": ["object", "null"], "description": "Not read."},
+    },
+}
 ROUTES = (
     Endpoint(
         "/images/{id}/zonal",
@@ -136,5 +206,19 @@ ROUTES = (
             content={"application/json": ZONAL_SCHEMA},
             problems=(400, 404, 413, 500, 501, 503),
         ),
+    ),
+    Endpoint(
+        "/images/{id}/zonal",
+        measure_shape,
+        Operation(
+            summary="Statistics under a shape",
+            tag="values",
+            tables=(IMAGE, DRAWN_QUERY),
+            content={"application/json": ZONAL_SCHEMA},
+            problems=(400, 404, 413, 415, 500, 501, 503),
+            body=docs.body(_SHAPE, "application/geo+json", "application/json"),
+            reads=True,
+        ),
+        method="POST",
     ),
 )

@@ -14,20 +14,23 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from bigimage.errors import InputError
+from bigimage.errors import InputError, NotFound, Unsupported
 from bigimage.geometry.box import IndexBox, WorldBox
-from bigimage.geometry.frame import GeoFrame, PatientFrame, PixelFrame, transform_points
+from bigimage.geometry.frame import Frame, GeoFrame, PatientFrame, PixelFrame, transform_points
 from bigimage.geometry.grid import Grid
 from bigimage.geometry.tiling import blocks
+from bigimage.model.annotation import Annotation
+from bigimage.model.mask import Mask
 from bigimage.model.where import Where
 from bigimage.pyramid.pyramid import Pyramid
 from bigimage.rasterize.burn import burn
-from bigimage.rasterize.drawing import draw
+from bigimage.rasterize.drawing import ReadMask, draw
 from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.plan import painted_box
 from bigimage.rasterize.scene import scene_of
 from bigimage.rasterize.volume import VolumeBrush
 from bigimage.store.door import AnnotationStore, Columns
+from bigimage.store.rows import encode
 
 PERCENTILES = (5.0, 25.0, 50.0, 75.0, 95.0)
 MOST_KEPT = 1 << 22
@@ -143,9 +146,71 @@ def zonal(
     chosen = where or Where()
     chosen = replace(chosen, t=t) if "t" in pyramid.info.axes else chosen
     columns = store.columns(pyramid.id, box or grid.world_bounds(), where=chosen)
-    cover = _covering(columns, grid, store)
+    order = np.argsort(columns.places)[:limit].tolist()
+    yield from _zones(pyramid, columns, order, read_mask=store.read_mask, bands=bands, t=t, spend=spend)
+
+
+def zonal_of(
+    pyramid: Pyramid,
+    annotations: Sequence[Annotation],
+    *,
+    bands: Sequence[int] | None = None,
+    t: int = 0,
+    spend: Callable[[int], None] = lambda pixels: None,
+) -> Iterator[Zone]:
+    """Statistics of shapes that need not be stored, in their order; otherwise as `zonal`.
+
+    Raises
+    ------
+    Unsupported
+        For a mask, whose pixels are read from the store.
+    InputError, FrameMismatch
+        For shapes that are not in the image's frame.
+    """
+    if any(isinstance(a.shape, Mask) for a in annotations):
+        raise Unsupported("statistics under a painted mask need it stored: add it, then ask for its zone")
+    columns = columns_of(annotations, pyramid.info.grid.frame)
+    yield from _zones(pyramid, columns, range(len(annotations)), read_mask=_no_mask, bands=bands, t=t, spend=spend)
+
+
+def columns_of(annotations: Sequence[Annotation], frame: Frame) -> Columns:
+    """Annotations without masks as columns, in their order. Raises InputError, FrameMismatch."""
+    batch = encode(annotations, frame, lambda grid: 0)
+    names, places = np.unique(np.array(batch.labels, dtype=object), return_inverse=True)
+    return Columns(
+        keys=np.frombuffer(b"".join(a.id.bytes for a in annotations), np.uint8).reshape(-1, 16),
+        versions=np.array([a.version for a in annotations], np.int32),
+        labels=places.astype(np.int32),
+        names=tuple(names.tolist()),
+        shapes=np.array(batch.shapes, np.int16),
+        outlines=batch.geometries,
+        scores=np.array([np.nan if s is None else s for s in batch.scores], np.float64),
+        rest=batch.rests,
+        places=np.arange(len(annotations), dtype=np.int64),
+        times=np.array([-1 if t is None else t for t in batch.times], np.int64),
+    )
+
+
+def _no_mask(id: UUID, box: IndexBox) -> NDArray[np.bool_]:
+    """Pixels of a mask where there is none."""
+    raise NotFound(f"{id} is no mask")
+
+
+def _zones(
+    pyramid: Pyramid,
+    columns: Columns,
+    order: Sequence[int],
+    *,
+    read_mask: ReadMask,
+    bands: Sequence[int] | None,
+    t: int,
+    spend: Callable[[int], None],
+) -> Iterator[Zone]:
+    """Statistics of some of the annotations of columns."""
+    grid = pyramid.info.grid
+    cover = _covering(columns, grid, read_mask)
     numbers = list(range(len(pyramid.info.bands))) if bands is None else list(bands)
-    for k in np.argsort(columns.places)[:limit].tolist():
+    for k in order:
         reach = _reach(columns, k, grid)
         yield _zone(pyramid, columns, k, reach, cover=cover, bands=numbers, t=t, spend=spend)
 
@@ -159,20 +224,18 @@ def _reach(columns: Columns, k: int, grid: Grid) -> IndexBox:
     return painted_box(grid, points.min(axis=0).tolist(), points.max(axis=0).tolist())
 
 
-def _covering(columns: Columns, grid: Grid, store: AnnotationStore) -> Callable[[int, IndexBox], NDArray[np.bool_]]:
+def _covering(columns: Columns, grid: Grid, read_mask: ReadMask) -> Callable[[int, IndexBox], NDArray[np.bool_]]:
     """(annotation, box) → which of its pixels the annotation covers alone."""
     count = len(columns.shapes)
     if grid.ndim == 3:
         shown, none = np.ones(count, np.bool_), np.zeros(count, np.int64)
-        scene = scene_of(columns, grid, shown=shown, read_mask=store.read_mask, objects=None, rule="center")
+        scene = scene_of(columns, grid, shown=shown, read_mask=read_mask, objects=None, rule="center")
         brush = VolumeBrush(scene, "instance", "center", _NOBODY, none - 1, none.astype(np.uint32), np.arange(count))
         return brush.cover
 
     def cover(k: int, box: IndexBox) -> NDArray[np.bool_]:
         part = one_of(columns, k)
-        drawing = draw(
-            part, _NOBODY, grid, box, read_mask=store.read_mask, objects=lambda c: c.places, known_only=False
-        )
+        drawing = draw(part, _NOBODY, grid, box, read_mask=read_mask, objects=lambda c: c.places, known_only=False)
         return burn(drawing.prepared, np.ones(1, np.uint8), box).astype(np.bool_)
 
     return cover

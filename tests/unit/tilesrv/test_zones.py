@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from bigimage.workspace import Workspace
@@ -54,3 +55,43 @@ def test_work_without_bounds_is_refused(client: httpx.Client) -> None:
 @pytest.mark.parametrize("query", ["bbox=1,2,3", "bbox=1,2,3,4,5,6", "limit=0", "bands=9"])
 def test_queries_that_make_no_sense_are_refused(client: httpx.Client, query: str) -> None:
     assert client.get(f"/images/scene/zonal?{query}").status_code == 400
+
+
+def test_a_shape_is_measured_without_being_stored(client: httpx.Client) -> None:
+    feature = box_feature(500_500, 4_999_000)
+    (stored, _) = client.get("/images/scene/zonal").json()["zones"]
+    (found,) = client.post("/images/scene/zonal?crs=native", json=feature).json()["zones"]
+    assert {k: v for k, v in found.items() if k not in ("id", "label")} == {
+        k: v for k, v in stored.items() if k not in ("id", "label")
+    }
+    ellipse = {"type": "ellipse", "center": [501_000, 4_998_500], "radii": [200, 100], "rotation": 30}
+    bare = {"type": "Feature", "geometry": None, "shape": ellipse, "properties": None}
+    (found,) = client.post("/images/scene/zonal", json=bare).json()["zones"]
+    assert abs(found["area_m2"] * 0.9996**2 / (np.pi * 200 * 100) - 1) < 0.03
+    assert client.get("/images/scene/annotations").json()["numberReturned"] == 2
+
+
+def test_a_ball_in_a_scan_is_measured(client: httpx.Client) -> None:
+    ball = {"type": "ellipse", "center": [0, 0, 112], "radii": [8, 8, 8]}
+    (found,) = client.post("/images/scan/zonal", json={"type": "Feature", "shape": ball}).json()["zones"]
+    assert abs(found["volume_ml"] / (4 / 3 * np.pi * 8**3 / 1000) - 1) < 0.03
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "Feature", "geometry": None},
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, "x"]]]}},
+        {"type": "Feature", "shape": {"type": "mask", "box": [0, 0, 2, 2], "counts": [0, 4]}},
+        [],
+    ],
+)
+def test_shapes_that_cannot_be_measured_are_refused(client: httpx.Client, document: object) -> None:
+    answer = client.post("/images/scene/zonal?crs=native", json=document)
+    assert answer.status_code in (400, 501), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_shape_of_too_many_pixels_is_refused(client: httpx.Client) -> None:
+    large = box_feature(500_000, 4_997_000, 2900)
+    assert client.post("/images/scene/zonal?crs=native", json=large).status_code == 413
