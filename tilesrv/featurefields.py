@@ -1,7 +1,7 @@
 """The parameters of annotations, each declared once."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from bigimage.errors import InputError
@@ -55,6 +55,54 @@ AT: Param[int | datetime] = Param(
             {"type": "string", "format": "date-time", "maxLength": 40},
         ]
     },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of time; None where it is open."""
+
+    start: datetime | None
+    stop: datetime | None
+    """Exclusive."""
+
+
+def _instant(value: str, *, last: bool) -> datetime:
+    """First moment of a date or time, or with `last` the first behind it. Raises InputError."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    day = len(value) == len("2026-11-23")
+    if moment is None or not (day or moment.tzinfo) or not 1970 < moment.year < 9000:
+        raise InputError(
+            "takes a time such as 2026-11-23T12:00:00Z, a date, or two with a slash between them, .. for an open end"
+        )
+    moment = moment.replace(tzinfo=UTC) if day else moment.astimezone(UTC)
+    return moment + (timedelta(days=1) if day else timedelta(microseconds=1)) if last else moment
+
+
+def _span(value: str) -> Span:
+    """Span of a time or an interval, as OGC API writes them."""
+    first, slash, last = value.partition("/")
+    if not slash:
+        first = last = value
+    open_ = ("", "..") if slash else ()
+    if first in open_ and last in open_:
+        raise InputError("takes an interval that is open at one end at most")
+    start = None if first in open_ else _instant(first, last=False)
+    stop = None if last in open_ else _instant(last, last=True)
+    if start is not None and stop is not None and stop <= start:
+        raise InputError("takes an interval whose end is not before its beginning")
+    return Span(start, stop)
+
+
+DATETIME: Param[Span] = Param(
+    name="datetime",
+    about="What was last changed at this time or in this interval: `2026-11-23`, `2026-11-23T12:00:00Z/..`.",
+    parse=_span,
+    schema={"type": "string", "minLength": 10, "maxLength": 80},
+    example="2026-11-01/..",
 )
 
 
@@ -116,6 +164,7 @@ class FeaturesQuery(CrsQuery):
     index: int | None
     t: int | None
     at: int | datetime | None
+    datetime: Span | None
     limit: int
     cursor: str | None
 
@@ -139,6 +188,7 @@ FEATURES_QUERY = Table(
         integer("index", "Which slice; 0 is the inferior, right or anterior end.", low=0, high=1_000_000),
         integer("t", "Those of this point in time, and those of all times.", low=0, high=MAX_T),
         AT,
+        DATETIME,
         LIMIT,
         text("cursor", "Where the page before ended; follow the `next` link.", pattern="[A-Za-z0-9_-]+", longest=200),
     ),

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -179,12 +179,9 @@ def _batches(
     after: UUID | None,
 ) -> Iterator[list[Annotation]]:
     """Annotations that may be asked for, in the order in which they were first stored."""
-    where = Where(
-        authors=None if query.author is None else frozenset((query.author,)),
-        shapes=None if query.shape is None else frozenset((query.shape,)),
-        t=query.t,
-        slab=None if query.plane is None or query.index is None else slab_of(grid, query.plane, query.index),
-    )
+    where = where_of(query)
+    if query.plane is not None and query.index is not None:
+        where = replace(where, slab=slab_of(grid, query.plane, query.index))
     size = query.limit + 1 if window is None or window.area is None else max(query.limit + 1, BATCH)
     box = None if window is None else window.box
     while True:
@@ -193,6 +190,17 @@ def _batches(
         if len(batch) < size:
             return
         after = batch[-1].id
+
+
+def where_of(query: FeaturesQuery) -> Where:
+    """What a query asks for, besides label and place."""
+    return Where(
+        authors=None if query.author is None else frozenset((query.author,)),
+        shapes=None if query.shape is None else frozenset((query.shape,)),
+        t=query.t,
+        since=None if query.datetime is None else query.datetime.start,
+        until=None if query.datetime is None else query.datetime.stop,
+    )
 
 
 # ---- answers

@@ -1,30 +1,41 @@
 """OGC API - Features, Part 1 (Core, GeoJSON) and Part 2 (CRS by reference), read only, for QGIS and GDAL.
 
 Each georeferenced image is a collection of its annotations. Coordinates come in the order of axes that the CRS's
-authority declares, as Part 2 wants; everywhere else on this server x comes before y.
+authority declares, as Part 2 wants; everywhere else on this server x comes before y. Also as the standard wants, and
+unlike everywhere else, parameters that are not known are refused.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bigimage.annotations import Annotations
 from bigimage.errors import InputError, NotFound
 from bigimage.geometry.frame import WGS84, GeoFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
-from bigimage.model.feature import feature_texts, properties_of
+from bigimage.model.feature import feature_texts, properties_of, rfc3339
 from tilesrv.annotations import GEOJSON, NO_CACHE
 from tilesrv.context import Context, context_of
-from tilesrv.featurefields import ANNOTATION_ID, AUTHOR, BBOX, FEATURES_QUERY, LABEL, FeaturesQuery
+from tilesrv.featurefields import (
+    ANNOTATION_ID,
+    AUTHOR,
+    BBOX,
+    DATETIME,
+    FEATURES_QUERY,
+    LABEL,
+    FeaturesQuery,
+    Span,
+)
 from tilesrv.fields import IMAGE_ID
-from tilesrv.listing import crs_uri, find
-from tilesrv.params import Param, Table, integer, text, with_query
+from tilesrv.listing import Found, crs_uri, find, state, where_of
+from tilesrv.params import Param, Table, choice, integer, text, with_query
 from tilesrv.preconditions import etag
 from tilesrv.routing import Endpoint, Operation
 from tilesrv.tilesets import is_y_first
@@ -36,10 +47,12 @@ CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-common-2/1.0/conf/collections",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
-    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/oas30",
     "http://www.opengis.net/spec/ogcapi-features-2/1.0/conf/crs",
 )
+"""Not among them: `oas30`, as the interface describes itself in OpenAPI 3.1."""
 MOST = 10_000
+COUNT_WEIGHT = 500
+"""Bytes that a remembered number of features may take."""
 
 
 def _uri(name: str, about: str) -> Param[str]:
@@ -63,7 +76,14 @@ class ItemPath:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemQuery:
+class DocumentQuery:
+    """Query of a document."""
+
+    f: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemQuery(DocumentQuery):
     """Query of one feature."""
 
     crs: str | None
@@ -75,6 +95,7 @@ class ItemsQuery(ItemQuery):
 
     bbox: tuple[float, ...] | None
     bbox_crs: str | None
+    datetime: Span | None
     limit: int
     label: str | None
     author: str | None
@@ -84,18 +105,23 @@ class ItemsQuery(ItemQuery):
 _CRS = _uri("crs", "URI of the CRS of the coordinates; CRS84 by default.")
 COLLECTION = Table((IMAGE_ID,), CollectionPath)
 ITEM = Table((IMAGE_ID, ANNOTATION_ID), ItemPath)
-ITEM_QUERY = Table((_CRS,), ItemQuery)
+_F = choice("f", "Form of the answer.", ("json",))
+DOCUMENT_QUERY = Table((_F,), DocumentQuery, strict=True)
+ITEM_QUERY = Table((_CRS, _F), ItemQuery, strict=True)
 ITEMS_QUERY = Table(
     (
         BBOX,
         _uri("bbox-crs", "URI of the CRS of `bbox`; CRS84 by default."),
         _CRS,
+        _F,
+        DATETIME,
         integer("limit", f"Most features of one page; of more than {MOST} there are {MOST}.", low=1, high=2**31 - 1),
         LABEL,
         AUTHOR,
         text("cursor", "Where the page before ended; follow the `next` link.", pattern="[A-Za-z0-9_-]+", longest=200),
     ),
     lambda limit, **rest: ItemsQuery(limit=min(limit or 1000, MOST), **rest),
+    strict=True,
 )
 
 
@@ -122,9 +148,13 @@ class Collection:
             raise InputError(f"collection {self.id!r} is not given in that CRS; it is in {', '.join(self.systems)}")
         return chosen, frame
 
-    def document(self, base: str) -> dict[str, Any]:
-        """Description of the collection."""
+    def document(self, base: str, annotations: Annotations) -> dict[str, Any]:
+        """Description of the collection. Blocking."""
         box = self.grid.bounds_in(GeoFrame(WGS84))
+        extent: dict[str, Any] = {"spatial": {"bbox": [list(box.values)], "crs": CRS84}}
+        first, last = annotations.revision(self.id, at=1), annotations.revision(self.id)
+        if first is not None and last is not None:
+            extent["temporal"] = {"interval": [[rfc3339(first.time), rfc3339(last.time)]]}
         address = f"{base}/collections/{self.id}"
         links = [
             {"rel": "self", "type": "application/json", "href": address},
@@ -135,9 +165,9 @@ class Collection:
             "title": self.id,
             "description": f"Annotations of image {self.id}",
             "itemType": "feature",
-            "extent": {"spatial": {"bbox": [list(box.values)], "crs": CRS84}},
+            "extent": extent,
             "crs": list(self.systems),
-            "storageCrs": crs_uri(self.frame) or CRS84,
+            **({} if crs_uri(self.frame) is None else {"storageCrs": crs_uri(self.frame)}),
             "links": links,
         }
 
@@ -167,6 +197,7 @@ def _base(request: Request) -> str:
 
 async def landing(request: Request) -> Response:
     """What there is, and where."""
+    DOCUMENT_QUERY.query(request.scope["query_string"])
     base = _base(request)
     openapi = "application/vnd.oai.openapi+json;version=3.1"
     links = [
@@ -182,18 +213,21 @@ async def landing(request: Request) -> Response:
 
 async def conformance(request: Request) -> Response:
     """Which parts of the standard are kept to."""
+    DOCUMENT_QUERY.query(request.scope["query_string"])
     return JSONResponse({"conformsTo": list(CONFORMANCE)}, headers=NO_CACHE)
 
 
 async def collections(request: Request) -> Response:
     """The georeferenced images."""
+    DOCUMENT_QUERY.query(request.scope["query_string"])
     context, base = context_of(request), _base(request)
 
     def read() -> list[dict[str, Any]]:
         found = [collection_of(record) for record in context.workspace.images()]
-        return [c.document(base) for c in found if c is not None]
+        annotations = context.workspace.annotations
+        return [c.document(base, annotations) for c in found if c is not None]
 
-    listed = await run_in_threadpool(read)
+    listed = await context.reads.run(object(), read, request.receive)
     links = [{"rel": "self", "type": "application/json", "href": f"{base}/collections"}]
     return JSONResponse({"links": links, "crs": [CRS84, MERCATOR], "collections": listed}, headers=NO_CACHE)
 
@@ -202,8 +236,12 @@ async def collection(request: Request) -> Response:
     """One georeferenced image."""
     context = context_of(request)
     image = COLLECTION.path(request.path_params).id
-    found = await run_in_threadpool(_require, context, image)
-    return JSONResponse(found.document(_base(request)), headers=NO_CACHE)
+    DOCUMENT_QUERY.query(request.scope["query_string"])
+    base = _base(request)
+    found = await context.reads.run(
+        object(), lambda: _require(context, image).document(base, context.workspace.annotations), request.receive
+    )
+    return JSONResponse(found, headers=NO_CACHE)
 
 
 async def items(request: Request) -> Response:
@@ -229,7 +267,7 @@ def _page(context: Context, image: str, query: ItemsQuery, url: str) -> tuple[st
     asked = replace(
         everything,
         **{"bbox": bbox, "bbox_crs": within.crs, "label": query.label, "author": query.author},
-        **{"limit": query.limit, "cursor": query.cursor},
+        **{"datetime": query.datetime, "limit": query.limit, "cursor": query.cursor},
     )
     found = find(context.workspace.annotations, image, chosen.grid, asked)
     links = [{"rel": "self", "type": GEOJSON, "href": url}]
@@ -237,8 +275,32 @@ def _page(context: Context, image: str, query: ItemsQuery, url: str) -> tuple[st
         links.append({"rel": "next", "type": GEOJSON, "href": with_query(url, cursor=found.cursor)})
     crs = None if frame == chosen.frame else frame
     texts = feature_texts(found.items, crs, plain=plain_properties, y_first=is_y_first(frame.proj))
-    head = {"type": "FeatureCollection", "links": links, "numberReturned": len(texts)}
+    head: dict[str, Any] = {"type": "FeatureCollection", "links": links, "timeStamp": rfc3339(datetime.now(UTC))}
+    matched = _matched(context, image, asked, found)
+    if matched is not None:
+        head["numberMatched"] = matched
+    head["numberReturned"] = len(texts)
     return json.dumps(head)[:-1] + ',"features":[' + ",\n".join(texts) + "]}", uri
+
+
+def _matched(context: Context, image: str, asked: FeaturesQuery, found: Found) -> int | None:
+    """Number of features of all pages; None where only reading them would tell. Blocking.
+
+    Of a box it is known when the first page is all. It is worked out once for each revision.
+    """
+    if asked.cursor is None and found.cursor is None:
+        return len(found.items)
+    annotations = context.workspace.annotations
+    if asked.bbox is not None or found.revision != state(annotations, image, None):
+        return None
+    key = ("matched", image, found.revision, annotations.schema().version, asked.label, asked.author, asked.datetime)
+    known = context.cache.get(key)
+    if known is None:
+        known = annotations.count(image, label=asked.label, where=where_of(asked))
+        if found.revision != state(annotations, image, None):
+            return None
+        context.cache.put(key, known, COUNT_WEIGHT)
+    return known
 
 
 async def item(request: Request) -> Response:
@@ -279,14 +341,23 @@ def plain_properties(annotation: Annotation) -> dict[str, Any]:
 _OBJECT = {"type": "object"}
 _JSON = {"application/json": _OBJECT}
 _GEO = {GEOJSON: _OBJECT}
+_DOCUMENT = (DOCUMENT_QUERY,)
 ROUTES = (
-    Endpoint("/ogc", landing, Operation(summary="OGC API: what there is", tag="ogc", content=_JSON)),
-    Endpoint("/ogc/conformance", conformance, Operation(summary="OGC API: conformance", tag="ogc", content=_JSON)),
-    Endpoint("/ogc/collections", collections, Operation(summary="Georeferenced images", tag="ogc", content=_JSON)),
+    Endpoint("/ogc", landing, Operation(summary="OGC API: what there is", tag="ogc", tables=_DOCUMENT, content=_JSON)),
+    Endpoint(
+        "/ogc/conformance",
+        conformance,
+        Operation(summary="OGC API: conformance", tag="ogc", tables=_DOCUMENT, content=_JSON),
+    ),
+    Endpoint(
+        "/ogc/collections",
+        collections,
+        Operation(summary="Georeferenced images", tag="ogc", tables=_DOCUMENT, content=_JSON),
+    ),
     Endpoint(
         "/ogc/collections/{id}",
         collection,
-        Operation(summary="A georeferenced image", tag="ogc", tables=(COLLECTION,), content=_JSON),
+        Operation(summary="A georeferenced image", tag="ogc", tables=(COLLECTION, DOCUMENT_QUERY), content=_JSON),
     ),
     Endpoint(
         "/ogc/collections/{id}/items",

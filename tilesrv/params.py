@@ -205,6 +205,8 @@ class Table(Generic[T]):
     params: tuple[Param[Any], ...]
     build: Callable[..., T]
     """Takes the values by the parameters' names (dashes as underscores); may raise InputError."""
+    strict: bool = False
+    """Whether query parameters that nobody declared are refused, as OGC API wants, rather than ignored."""
 
     def openapi(self) -> list[dict[str, Any]]:
         """OpenAPI parameter objects, in the order declared."""
@@ -217,8 +219,8 @@ class Table(Generic[T]):
     def query(self, query: bytes) -> T:
         """Value of a raw query string.
 
-        Parameters that nobody declared are ignored, as map clients add their own. Raises BadRequest, which tells
-        everything that is wrong at once.
+        Unless the table is strict, parameters that nobody declared are ignored, as map clients add their own. Raises
+        BadRequest, which tells everything that is wrong at once.
         """
         return _read_query(self, query)
 
@@ -247,18 +249,18 @@ class Table(Generic[T]):
 def _read_query(table: Table[T], query: bytes) -> T:
     """The reading behind `Table.query`, remembered: clients repeat the same few queries all day."""
     problems: list[str] = []
-    given = _collect(table.params, query, problems)
+    given = _collect(table, query, problems)
     return table.make(given, problems)
 
 
-def _collect(params: Sequence[Param[Any]], query: bytes, problems: list[str]) -> dict[str, list[str]]:
+def _collect(table: Table[Any], query: bytes, problems: list[str]) -> dict[str, list[str]]:
     """Texts of the declared query parameters."""
     if not query:
         return {}
     if len(query) > MAX_QUERY:
         problems.append(f"the query string is longer than {MAX_QUERY} bytes")
         return {}
-    names = {p.name for p in params}
+    names = {p.name for p in table.params}
     given: dict[str, list[str]] = {}
     try:
         fields = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
@@ -268,6 +270,8 @@ def _collect(params: Sequence[Param[Any]], query: bytes, problems: list[str]) ->
     for name, value in fields:
         if name in names:
             given.setdefault(name, []).append(value)
+        elif table.strict:
+            problems.append(f"there is no parameter {_shown(name)} here; known are {', '.join(sorted(names))}")
     return given
 
 

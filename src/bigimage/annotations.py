@@ -278,11 +278,24 @@ class Annotations:
         NotFound, InputError, FrameMismatch, BackendError
             For an image that never was, a negative limit, a box in another kind of frame, a failing database.
         """
-        chosen = where or Where()
-        if label is not None:
-            names = self._names(label)
-            chosen = replace(chosen, labels=names if chosen.labels is None else chosen.labels & names)
+        chosen = self._chosen(label, where)
         return self.store.query(image, self._box(image, box), where=chosen, at=at, limit=limit, after=after)
+
+    def count(self, image: str, *, label: str | None = None, where: Where | None = None) -> int:
+        """Number of annotations of an image as it is, without reading them; `label` and `where` as for `query`.
+
+        Raises NotFound for an image that never was, InputError for a `slab` and for `ids`, BackendError.
+        """
+        self._box(image, None)
+        return self.store.count(image, where=self._chosen(label, where))
+
+    def _chosen(self, label: str | None, where: Where | None) -> Where:
+        """What is asked for, with every name of a label."""
+        chosen = where or Where()
+        if label is None:
+            return chosen
+        names = self._names(label)
+        return replace(chosen, labels=names if chosen.labels is None else chosen.labels & names)
 
     def _names(self, label: str) -> frozenset[str]:
         """Every name under which annotations of a label may be stored."""

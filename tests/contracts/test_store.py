@@ -346,6 +346,18 @@ def test_boxes_in_another_crs_are_brought_over(town: SqlStore) -> None:
 def test_conditions(town: SqlStore, where: Where, expected: list[int]) -> None:
     assert numbers(town.query("scene", where=where)) == expected
     assert numbers(town.query("scene", window(-10, -10, 2000, 2000), where=where)) == expected
+    if where.ids is None:
+        assert town.count("scene", where=where) == len(expected)
+
+
+def test_what_is_there_is_counted(town: SqlStore) -> None:
+    assert town.count("scene") == 100
+    assert town.count("elsewhere") == 0
+    town.apply("scene", [Removed(uid(5), 1)], author="ann")
+    assert town.count("scene") == 99
+    for where in (Where(ids=frozenset({uid(5)})), Where(slab=Slab((0, 0, 0), (0, 0, 1), 1))):
+        with pytest.raises(InputError, match="are counted; read them"):
+            town.count("scene", where=where)
 
 
 def test_moments_of_change(store: SqlStore) -> None:

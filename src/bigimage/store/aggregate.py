@@ -1,4 +1,4 @@
-"""Counts of small annotations by squares, from the cell index alone: what a zoomed-out map shows."""
+"""Numbers of annotations: of small ones by squares, as a zoomed-out map shows them, and of all."""
 
 from collections.abc import Sequence
 from math import floor, frexp, prod
@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from bigimage.errors import InputError
 from bigimage.geometry.box import WorldBox
+from bigimage.model.where import Where
 from bigimage.store.cells import BITS, LEVEL_SHIFT, LEVELS, LOWEST, block, ranges
 from bigimage.store.door import Count
 from bigimage.store.lookup import ImageRow
@@ -14,6 +15,17 @@ from bigimage.store.reading import Reader
 
 MOST_SQUARES = 1 << 20
 """Most squares of one answer."""
+
+
+def count(reader: Reader, connection: sa.Connection, image: ImageRow, where: Where) -> int:
+    """Number of annotations as they are; see the door."""
+    if where.slab is not None or where.ids is not None:
+        raise InputError("neither what touches a slab nor named annotations are counted; read them")
+    clause = reader.conditions(connection, image, where)
+    clause.add("a.alive = 1 AND a.id BETWEEN ? AND ?", *image.ids)
+    origin = "JOIN entry e ON e.id = a.head" if where.origins is not None else ""
+    sql = f"SELECT count(*) FROM annotation a {origin} WHERE {clause.sql}"
+    return reader.database.fetch(connection, sql, clause.values)[0][0]
 
 
 def counts(reader: Reader, connection: sa.Connection, image: ImageRow, box: WorldBox, *, size: float) -> list[Count]:

@@ -165,6 +165,10 @@ class AnnotationStore(Protocol):
         """
         ...
 
+    def count(self, image: str, *, where: Where | None = None) -> int:
+        """Number of annotations of an image as it is; by all of a where-clause but `slab` and `ids`."""
+        ...
+
     def get(self, id: UUID, *, version: int | None = None) -> Annotation:
         """One annotation, as it is or as it was. Raises NotFound when it never was or is removed."""
         ...

@@ -246,6 +246,12 @@ class SqlStore:
             row = self.lookup.image(connection, image)
             return [] if row is None else aggregate.counts(self.reader, connection, row, box, size=size)
 
+    def count(self, image: str, *, where: Where | None = None) -> int:
+        """Number of annotations of an image as it is; see the door."""
+        with self.database.reading() as connection:
+            row = self.lookup.image(connection, image)
+            return 0 if row is None else aggregate.count(self.reader, connection, row, where or Where())
+
     def get(self, id: UUID, *, version: int | None = None) -> Annotation:
         """One annotation, as it is or as it was; see the door."""
         with self.database.reading() as connection:

@@ -104,6 +104,55 @@ def test_pages_and_filters(filled: httpx.Client) -> None:
     assert filled.get(f"/ogc/collections/fiji/items/{ids[3]}").status_code == 404
 
 
+def matched(http: httpx.Client, query: str) -> tuple[int | None, int]:
+    body = http.get(f"/ogc/collections/scene/items?{query}").json()
+    return body.get("numberMatched"), body["numberReturned"]
+
+
+def test_the_number_of_all_pages_is_told_where_it_is_known(filled: httpx.Client) -> None:
+    assert matched(filled, "limit=10") == (25, 10)
+    assert matched(filled, "limit=10") == (25, 10)
+    assert matched(filled, "limit=3&label=tug") == (13, 3)
+    assert matched(filled, "limit=3&author=nobody") == (0, 0)
+    west = "bbox=500100,4998000,500350,4998050&bbox-crs=" + LINK + "EPSG/0/32632"
+    assert matched(filled, west) == (3, 3)
+    assert matched(filled, west + "&limit=2") == (None, 2)
+    page = filled.get("/ogc/collections/scene/items?limit=20").json()
+    onward = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    assert (filled.get(onward).json()["numberMatched"], filled.get(onward).json()["numberReturned"]) == (25, 5)
+    filled.delete(f"/annotations/{page['features'][0]['id']}", headers={"If-Match": "*"}).raise_for_status()
+    assert "numberMatched" not in filled.get(onward).json()
+    assert matched(filled, "limit=10") == (24, 10)
+
+
+def test_features_are_found_by_when_they_were_changed(filled: httpx.Client) -> None:
+    first = filled.get("/ogc/collections/scene/items?limit=1").json()["features"][0]
+    temporal = filled.get("/ogc/collections/scene").json()["extent"]["temporal"]["interval"][0]
+    assert temporal[0] <= temporal[1]
+    filled.patch(
+        f"/annotations/{first['id']}", json={"properties": {"label": "tug"}}, headers={"If-Match": "*"}
+    ).raise_for_status()
+    changed = filled.get(f"/annotations/{first['id']}").json()["properties"]["modified"]
+    assert matched(filled, f"datetime={changed}") == (1, 1)
+    assert matched(filled, f"datetime={changed}/..") == (1, 1)
+    assert matched(filled, f"datetime=../{temporal[1]}&limit=5") == (24, 5)
+    assert matched(filled, f"datetime={changed[:10]}") == (25, 25)
+    assert matched(filled, "datetime=2001-01-01/2001-12-31") == (0, 0)
+    native = filled.get("/images/scene/annotations", params={"datetime": f"{changed}/"}).json()["features"]
+    assert [f["id"] for f in native] == [first["id"]]
+
+
+def test_unknown_parameters_are_refused_here_only(filled: httpx.Client) -> None:
+    ids = [f["id"] for f in filled.get("/ogc/collections/scene/items?f=json").json()["features"]]
+    for path in ("", "/conformance", "/collections", "/collections/scene", "/collections/scene/items"):
+        answer = filled.get(f"/ogc{path}?resulttype=hits&style=x")
+        assert answer.status_code == 400, path
+        assert len(answer.json()["problems"]) == 2
+        assert filled.get(f"/ogc{path}?f=json").status_code == 200
+    assert filled.get(f"/ogc/collections/scene/items/{ids[0]}?bbox=1,2,3,4").status_code == 400
+    assert filled.get("/images/scene/annotations?style=x").status_code == 200
+
+
 def test_every_link_leads_somewhere(filled: httpx.Client) -> None:
     seen: set[str] = set()
     todo = [f"{filled.base_url}/ogc", f"{filled.base_url}/ogc/collections"]
@@ -131,6 +180,11 @@ def test_every_link_leads_somewhere(filled: httpx.Client) -> None:
         ("/ogc/collections/scene/items?crs=EPSG:4326", 400),
         ("/ogc/collections/scene/items?bbox=1,2,3", 400),
         ("/ogc/collections/scene/items?limit=0", 400),
+        ("/ogc/collections/scene/items?datetime=yesterday", 400),
+        ("/ogc/collections/scene/items?datetime=../..", 400),
+        ("/ogc/collections/scene/items?datetime=2026-02-30", 400),
+        ("/ogc/collections/scene/items?datetime=2026-02-03T10:00:00", 400),
+        ("/ogc/collections/scene/items?datetime=2026-02-03/2026-02-01", 400),
         ("/ogc/collections/scene/items?bbox-crs=nonsense", 400),
         ("/ogc/collections/scene/items/x", 400),
         ("/ogc/collections/scene/items/0f8fad5b-d9cb-469f-a165-70867728950e", 404),
@@ -144,6 +198,9 @@ def test_the_conformance_classes_are_told(drawing: httpx.Client) -> None:
     classes = drawing.get("/ogc/conformance").json()["conformsTo"]
     for part in ("features-1/1.0/conf/core", "features-1/1.0/conf/geojson", "features-2/1.0/conf/crs"):
         assert any(part in name for name in classes)
+    # the interface describes itself in 3.1, which that class does not know
+    assert not any("oas30" in name for name in classes)
+    assert drawing.get("/openapi.json").json()["openapi"].startswith("3.1")
 
 
 def test_the_routes_are_described(tmp_path: Path) -> None:
