@@ -2,16 +2,32 @@
 
 import { bitsOf, runsOf, type ShapeMember } from "./model";
 
-type Mask = Extract<ShapeMember, { type: "mask" }>;
+export type Mask = Extract<ShapeMember, { type: "mask" }>;
 type Point = readonly [number, number];
 
 /** Most pixels that one stroke may span. */
 export const MOST_PIXELS = 1 << 25;
 
 export interface Stroke {
-  /** x0, y0, x1, y1: half-open indexes. */
-  box: [number, number, number, number];
+  /** x0, y0, x1, y1, and z0, z1 in a volume: half-open indexes. */
+  box: number[];
   bits: Uint8Array;
+}
+
+/** Sides of a box along x, y and z; a raster is one pixel deep. */
+export interface Sides {
+  low: [number, number, number];
+  high: [number, number, number];
+  size: [number, number, number];
+}
+
+export function sidesOf(box: readonly number[]): Sides {
+  const [x0 = 0, y0 = 0, x1 = 0, y1 = 0, z0 = 0, z1 = 1] = box;
+  return { low: [x0, y0, z0], high: [x1, y1, z1], size: [x1 - x0, y1 - y0, z1 - z0] };
+}
+
+function volumeOf({ size }: Sides): number {
+  return size[0] * size[1] * size[2];
 }
 
 /** Pixels of a stroke along places (column, row) with a radius in pixels; null when it touches none, or too many. */
@@ -50,18 +66,54 @@ export function maskOfStroke({ box, bits }: Stroke): Mask {
 }
 
 /** A mask after a stroke; null when nothing of it is left. */
-export function painted(mask: Mask, { box, bits }: Stroke, op: "add" | "subtract"): Mask | null {
-  const [a0 = 0, b0 = 0, a1 = 0, b1 = 0] = mask.box;
-  const adds = op === "add";
-  const whole = adds ? [Math.min(a0, box[0]), Math.min(b0, box[1]), Math.max(a1, box[2]), Math.max(b1, box[3])] : [a0, b0, a1, b1];
-  const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = whole;
-  const out = new Uint8Array((x1 - x0) * (y1 - y0));
-  const before = bitsOf(mask.counts, (a1 - a0) * (b1 - b0));
-  for (let y = b0; y < b1; y++) out.set(before.subarray((y - b0) * (a1 - a0), (y - b0 + 1) * (a1 - a0)), (y - y0) * (x1 - x0) + a0 - x0);
-  for (let y = Math.max(y0, box[1]); y < Math.min(y1, box[3]); y++) {
-    for (let x = Math.max(x0, box[0]); x < Math.min(x1, box[2]); x++) {
-      if (bits[(y - box[1]) * (box[2] - box[0]) + x - box[0]]) out[(y - y0) * (x1 - x0) + x - x0] = adds ? 1 : 0;
-    }
-  }
-  return out.includes(1) ? { type: "mask", box: whole, order: "C", counts: runsOf(out) } : null;
+export function painted(mask: Mask, stroke: Stroke, op: "add" | "subtract"): Mask | null {
+  const box = op === "add" ? around(mask.box, stroke.box) : mask.box;
+  const [whole, before, brushed] = [sidesOf(box), sidesOf(mask.box), sidesOf(stroke.box)];
+  const out = new Uint8Array(volumeOf(whole));
+  const old = bitsOf(mask.counts, volumeOf(before));
+  eachRow(before, whole, (from, to, count) => out.set(old.subarray(from, from + count), to));
+  const value = op === "add" ? 1 : 0;
+  eachRow(brushed, whole, (from, to, count) => {
+    for (let k = 0; k < count; k++) if (stroke.bits[from + k]) out[to + k] = value;
+  });
+  return out.includes(1) ? { type: "mask", box, order: "C", counts: runsOf(out) } : null;
+}
+
+/** Smallest box around two. */
+function around(a: readonly number[], b: readonly number[]): number[] {
+  const least = (k: number): number => Math.min(a[k] ?? 0, b[k] ?? 0);
+  const most = (k: number): number => Math.max(a[k] ?? 0, b[k] ?? 0);
+  const flat = [least(0), least(1), most(2), most(3)];
+  return a.length > 4 ? [...flat, least(4), most(5)] : flat;
+}
+
+/** Rows of a box as far as they lie in another: where each begins in both, and how long it is. */
+function eachRow(from: Sides, to: Sides, visit: (from: number, to: number, count: number) => void): void {
+  const [x0, y0, z0] = from.low.map((low, k) => Math.max(low, to.low[k] ?? 0)) as [number, number, number];
+  const [x1, y1, z1] = from.high.map((high, k) => Math.min(high, to.high[k] ?? 0)) as [number, number, number];
+  const place = ({ low, size }: Sides, y: number, z: number): number => ((z - low[2]) * size[1] + y - low[1]) * size[0] + x0 - low[0];
+  if (x1 <= x0) return;
+  for (let z = z0; z < z1; z++) for (let y = y0; y < y1; y++) visit(place(from, y, z), place(to, y, z), x1 - x0);
+}
+
+/** Whether a stroke goes over set pixels of a mask. */
+export function touches(mask: Mask, stroke: Stroke): boolean {
+  const [sides, brushed] = [sidesOf(mask.box), sidesOf(stroke.box)];
+  if (sides.low.some((low, k) => low >= (brushed.high[k] ?? 0) || (sides.high[k] ?? 0) <= (brushed.low[k] ?? 0))) return false;
+  const bits = bitsOf(mask.counts, volumeOf(sides));
+  let found = false;
+  eachRow(brushed, sides, (from, to, count) => {
+    for (let k = 0; k < count && !found; k++) found = Boolean(stroke.bits[from + k] && bits[to + k]);
+  });
+  return found;
+}
+
+/** Whether a pixel of a mask is set. */
+export function isSet(mask: Mask, x: number, y: number, z = 0): boolean {
+  const { low, high, size } = sidesOf(mask.box);
+  if (x < low[0] || y < low[1] || z < low[2] || x >= high[0] || y >= high[1] || z >= high[2]) return false;
+  const at = ((z - low[2]) * size[1] + y - low[1]) * size[0] + x - low[0];
+  let end = 0;
+  for (const [k, count] of mask.counts.entries()) if ((end += count) > at) return k % 2 === 1;
+  return false;
 }

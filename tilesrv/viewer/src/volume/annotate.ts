@@ -4,6 +4,7 @@ import { Bench, type ToolEntry } from "../annotate/bench";
 import { LayersPanel } from "../annotate/layers";
 import { KINDS } from "../annotate/labels";
 import type { Feature } from "../annotate/model";
+import { countOf, isMask, middleIndex } from "../annotate/pen";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { short } from "../format";
@@ -16,7 +17,9 @@ import { MaskOverlay } from "./masks";
 import type { SharedState } from "./state";
 import { VolumeEditor, type VolumeTool } from "./editor";
 import { ringsOf, ringSize } from "./sections";
+import { solidOf } from "./solids";
 import type { PlaneView } from "./view";
+import { Voxels } from "./voxels";
 
 const TOOLS: readonly (ToolEntry<VolumeTool> | null)[] = [
   { tool: "select", label: "Crosshair, select and change", icon: "select", key: "v" },
@@ -24,6 +27,11 @@ const TOOLS: readonly (ToolEntry<VolumeTool> | null)[] = [
   { tool: "point", label: "Point", icon: "point", key: "o" },
   { tool: "line", label: "Line", icon: "line", key: "l" },
   { tool: "polygon", label: "Contour", icon: "polygon", key: "p" },
+  { tool: "box", label: "Box, as thick as the slice", icon: "box", key: "b" },
+  { tool: "ellipse", label: "Ellipse", icon: "ellipse", key: "e" },
+  null,
+  { tool: "brush", label: "Brush", icon: "brush", key: "d" },
+  { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
 ];
 
 export interface VolumeAnnotationsOptions {
@@ -44,9 +52,11 @@ export class VolumeAnnotations {
   readonly masks: MaskOverlay;
   private readonly store: AnnotationStore;
   private readonly layers: LayersPanel;
+  private readonly voxels: Voxels;
 
   constructor(options: VolumeAnnotationsOptions) {
     this.store = new AnnotationStore(options.image.id);
+    this.voxels = new Voxels(options.image.affine, options.image.shape, options.image.slices);
     this.bench = new Bench<VolumeTool>({
       store: this.store,
       keys: options.keys,
@@ -55,18 +65,22 @@ export class VolumeAnnotations {
       pick: (tool) => this.editor.setTool(tool),
       remove: () => this.editor.remove(),
       zoomTo: (feature) => {
-        const at = middleOf(feature);
+        const at = middleOf(feature, this.voxels);
         if (at) options.goTo(at);
       },
-      measure: (feature) => Promise.resolve(sizeOf(feature)),
+      measure: (feature) => Promise.resolve(sizeOf(feature, this.voxels)),
     });
     this.editor = new VolumeEditor({
       store: this.store,
       labels: this.bench.labels,
+      voxels: this.voxels,
       planes: options.planes,
       redraw: () => options.views().forEach((view) => view.redraw()),
       selected: (ids) => this.bench.selected.show(ids),
-      tool: (tool) => this.bench.showTool(tool),
+      tool: (tool) => {
+        this.bench.showTool(tool);
+        options.views().forEach((view) => (view.element.dataset["tool"] = tool));
+      },
     });
     this.masks = new MaskOverlay(options.image, options.shared, () => options.views().forEach((view) => view.redraw()));
     this.layers = new LayersPanel({ image: options.image.id, labels: this.bench.labels, live: false, show: (shown) => this.masks.show(shown) });
@@ -86,8 +100,14 @@ export class VolumeAnnotations {
       const view = active();
       if (view) this.editor.copy(view, by);
     };
-    keys.add("Edit", ["k"], "Copy the contour to the next slice", copy(1));
-    keys.add("Edit", ["j"], "Copy the contour to the slice before", copy(-1));
+    keys.add("Edit", ["k"], "Copy what is selected to the next slice", copy(1));
+    keys.add("Edit", ["j"], "Copy what is selected to the slice before", copy(-1));
+    keys.add("Edit", ["t"], "Fill between the slices on which it is drawn", () => {
+      const view = active();
+      if (view) this.editor.fillBetween(view);
+    });
+    keys.add("Draw", ["["], "Smaller brush", () => this.editor.brush.grow(0.8));
+    keys.add("Draw", ["]"], "Larger brush", () => this.editor.brush.grow(1.25));
   }
 
   async open(): Promise<void> {
@@ -112,7 +132,13 @@ function pointsOf(feature: Feature): Point3[] {
   return all.map((p): Point3 => [p[0] ?? 0, p[1] ?? 0, p[2] ?? 0]);
 }
 
-function middleOf(feature: Feature): Point3 | null {
+function middleOf(feature: Feature, voxels: Voxels): Point3 | null {
+  if (isMask(feature)) {
+    const [x, y, z] = middleIndex(feature.shape);
+    return voxels.toWorld([z, y, x]);
+  }
+  const solid = solidOf(feature.shape);
+  if (solid) return solid.center;
   const rings = ringsOf(feature);
   const points = rings.length ? (rings[Math.floor(rings.length / 2)] ?? []) : pointsOf(feature);
   if (!points.length) return null;
@@ -121,7 +147,10 @@ function middleOf(feature: Feature): Point3 | null {
 }
 
 /** What a feature of a volume measures, in millimetres. */
-function sizeOf(feature: Feature): string {
+function sizeOf(feature: Feature, voxels: Voxels): string {
+  if (isMask(feature)) return `${countOf(feature.shape).toLocaleString("en")} voxels, ${short((countOf(feature.shape) * voxels.volume) / 1000, 4)} ml`;
+  const solid = solidOf(feature.shape);
+  if (solid) return `${solid.half.slice(0, solid.flat ? 2 : 3).map((half) => short(2 * half, 4)).join(" × ")} mm`;
   const rings = ringsOf(feature).map((ring) => ring.map((p): Point3 => [p[0] ?? 0, p[1] ?? 0, p[2] ?? 0]));
   if (rings.length === 1) {
     const { area, around } = ringSize(rings[0] ?? []);

@@ -1,15 +1,22 @@
 /** Annotations on the planes of a volume: shown, selected, drawn, changed. */
 
 import type { Labels } from "../annotate/labels";
-import { kindOf, requiredAttributes, type Feature, type Position } from "../annotate/model";
+import type { Stroke } from "../annotate/brush";
+import { Pen } from "../annotate/pen";
+import type { Feature, Position } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
-import { add, dot, length, subtract, type Point3 } from "../grid";
+import { dot, length, subtract, type Point3 } from "../grid";
 import { tell } from "../toast";
+import { MaskSlices, VolumeBrush } from "./brush";
 import type { Planes } from "./geometry";
+import { disc, distance, follow, outline, screenOf, toSegment, trace, type Spot } from "./marks";
 import { isInside, ringsOf, sectionsOf, withRing, type Section } from "./sections";
+import { copied, filledBetween } from "./slices";
+import { cutSolid, handlesOf, solidBetween, solidMember, solidOf, withHandle, type Handle, type Solid } from "./solids";
 import type { Overlay, PlaneView } from "./view";
+import type { Voxels } from "./voxels";
 
-export type VolumeTool = "select" | "point" | "line" | "polygon";
+export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "brush" | "eraser";
 const NEAR = 8;
 /** Screen pixels between two corners of a line drawn freely. */
 const STEP = 5;
@@ -19,13 +26,21 @@ interface Sketch {
   index: number;
   /** Corners in the patient. */
   points: Point3[];
-  pointer: [number, number] | null;
+  pointer: Spot | null;
+}
+
+/** A box or ellipse from one corner to the pointer. */
+interface Span {
+  view: PlaneView;
+  index: number;
+  from: Point3;
+  to: Point3;
 }
 
 /** A section on screen. */
 interface Drawn {
   kind: Section["kind"];
-  points: [number, number][];
+  points: Spot[];
 }
 
 interface Grip {
@@ -37,6 +52,7 @@ interface Grip {
 export interface VolumeEditorOptions {
   store: AnnotationStore;
   labels: Labels;
+  voxels: Voxels;
   planes: () => readonly Planes[];
   redraw: () => void;
   selected: (ids: readonly string[]) => void;
@@ -48,9 +64,19 @@ export class VolumeEditor implements Overlay {
   tool: VolumeTool = "select";
   private id: string | null = null;
   private sketch: Sketch | null = null;
+  private span: Span | null = null;
   private moving: Feature | null = null;
+  /** Which pull counts: another number means that it was given up. */
+  private pulled = 0;
+  readonly brush: VolumeBrush;
+  private readonly pen: Pen;
+  private readonly masks: MaskSlices;
 
   constructor(private readonly options: VolumeEditorOptions) {
+    const { store, labels, voxels, redraw } = options;
+    this.pen = new Pen(store, labels);
+    this.masks = new MaskSlices(store, labels, voxels);
+    this.brush = new VolumeBrush({ voxels, redraw, colour: () => labels.colour(labels.current), done: (stroke, op) => this.paint(stroke, op) });
     options.store.watch((changed) => {
       if (this.id && !options.store.features.has(this.id)) this.select(null);
       if (changed.size) options.redraw();
@@ -80,6 +106,7 @@ export class VolumeEditor implements Overlay {
 
   draw(context: CanvasRenderingContext2D, view: PlaneView): void {
     const { store, labels } = this.options;
+    this.masks.draw(context, view, this.id);
     for (const [id, sections] of Map.groupBy(this.sections(view), (section) => section.id)) {
       const colour = labels.colour(store.features.get(id)?.properties.label ?? "");
       const drawn = sections.map((section): Drawn => ({
@@ -89,13 +116,30 @@ export class VolumeEditor implements Overlay {
       this.fill(context, drawn, colour, id === this.id);
       for (const one of drawn) this.drawOne(context, one, colour, id === this.id);
     }
+    this.drawHandles(context, view);
     if (this.sketch?.view === view) this.drawSketch(context, view, this.sketch);
+    if (this.span?.view === view) this.drawSpan(context, view, this.span);
+    this.brush.draw(context, view);
+  }
+
+  private drawHandles(context: CanvasRenderingContext2D, view: PlaneView): void {
+    for (const { handle, at } of this.handles(view)) {
+      disc(context, at, handle.some((side) => side !== 0) ? 5 : 6, handle.some((side) => side !== 0) ? "#fff" : "#3cc0ab");
+    }
+  }
+
+  private drawSpan(context: CanvasRenderingContext2D, view: PlaneView, span: Span): void {
+    const { planes } = view;
+    const points = cutSolid(this.solid(span), planes.origins[span.index] ?? span.from, planes.normal, planes.halfStep(span.index));
+    context.beginPath();
+    trace(context, points.map((point) => screenOf(view, point)), true);
+    outline(context, this.options.labels.colour(this.options.labels.current), false);
   }
 
   /** Fill what rings enclose; a ring within another one is a hole, as in masks. */
   private fill(context: CanvasRenderingContext2D, drawn: readonly Drawn[], colour: string, selected: boolean): void {
     context.fillStyle = colour;
-    for (const kind of ["ring", "band"] as const) {
+    for (const kind of ["ring", "solid", "band"] as const) {
       context.beginPath();
       for (const one of drawn) if (one.kind === kind) trace(context, one.points, true);
       context.globalAlpha = kind === "band" ? (selected ? 0.75 : 0.5) : selected ? 0.3 : 0.16;
@@ -112,9 +156,9 @@ export class VolumeEditor implements Overlay {
     // bands of neighbouring slices touch: outlines would hide them
     if (kind === "band") return;
     context.beginPath();
-    trace(context, points, kind === "ring");
+    trace(context, points, kind === "ring" || kind === "solid");
     outline(context, colour, selected);
-    if (selected) for (const point of points) disc(context, point, 3.5, "#fff");
+    if (selected && kind !== "solid") for (const point of points) disc(context, point, 3.5, "#fff");
   }
 
   private drawSketch(context: CanvasRenderingContext2D, view: PlaneView, { points, pointer }: Sketch): void {
@@ -132,15 +176,28 @@ export class VolumeEditor implements Overlay {
   press(event: PointerEvent, view: PlaneView): boolean {
     if (event.button !== 0 || event.shiftKey) return false;
     if (this.tool === "select") return this.take(event, view);
-    if (this.tool === "point") this.store({ type: "Point", coordinates: [...view.worldAt(event)] });
+    if (this.tool === "brush" || this.tool === "eraser") this.brush.press(event, view);
+    else if (this.tool === "box" || this.tool === "ellipse") this.stretch(event, view);
+    else if (this.tool === "point") this.store({ type: "Point", coordinates: [...view.worldAt(event)] });
     else this.corner(event, view);
     return true;
   }
 
   /** Follow the pointer with the line that is being drawn. */
   hover(event: PointerEvent, view: PlaneView): void {
+    if (this.brush.op) this.brush.hover(event, view);
+    if (this.span?.view === view) {
+      this.span.to = view.worldAt(event);
+      this.options.redraw();
+    }
     if (this.sketch?.view !== view) return;
     this.sketch.pointer = view.at(event);
+    this.options.redraw();
+  }
+
+  /** The pointer went away. */
+  leave(): void {
+    this.brush.leave();
     this.options.redraw();
   }
 
@@ -154,7 +211,9 @@ export class VolumeEditor implements Overlay {
   }
 
   private take(event: PointerEvent, view: PlaneView): boolean {
-    const at: [number, number] = view.at(event);
+    const at: Spot = view.at(event);
+    const handle = this.handles(view).find((one) => distance(one.at, at) <= NEAR + 2);
+    if (handle) return this.pullSolid(event, view, handle);
     const grip = this.gripAt(at, view, event.altKey);
     if (grip && event.altKey) return this.dropCorner(grip);
     if (grip) return this.pull(event, view, grip);
@@ -163,11 +222,42 @@ export class VolumeEditor implements Overlay {
     return hit !== null;
   }
 
+  /** Handles of the selected box or ellipse where a view shows it. */
+  private handles(view: PlaneView): { handle: Handle; at: Spot; solid: Solid }[] {
+    const feature = this.tool === "select" && this.id && !this.isLocked(this.id) ? this.moving ?? this.options.store.features.get(this.id) : undefined;
+    const solid = solidOf(feature?.shape);
+    const origin = view.planes.origins[view.current];
+    if (!solid || !origin || !cutSolid(solid, origin, view.planes.normal, view.planes.halfStep(view.current)).length) return [];
+    return handlesOf(solid, view.planes.normal).map(({ handle, place }) => ({ handle, at: screenOf(view, place), solid }));
+  }
+
+  private pullSolid(start: PointerEvent, view: PlaneView, { handle, solid }: { handle: Handle; solid: Solid }): boolean {
+    const feature = this.options.store.features.get(this.id ?? "");
+    if (!feature) return false;
+    return this.drag(start, view, (to) => ({ ...feature, geometry: null, shape: solidMember(withHandle(solid, handle, to, view.planes.normal)) }));
+  }
+
+  /** Show what becomes of a feature while the pointer moves, and store it when it is let go. */
+  private drag(start: PointerEvent, view: PlaneView, change: (to: Point3) => Feature | null): boolean {
+    const turn = ++this.pulled;
+    follow(start, view.canvas, (event) => {
+      if (turn !== this.pulled) return;
+      this.moving = change(view.worldAt(event));
+      this.options.redraw();
+    }, () => {
+      if (turn !== this.pulled) return;
+      const moved = this.moving;
+      this.moving = null;
+      if (moved) this.options.store.apply([{ id: moved.id, feature: moved }]);
+    });
+    return true;
+  }
+
   /** Corner of the selected annotation near the pointer; a place on its edge becomes a new corner when it is pulled. */
-  private gripAt(at: [number, number], view: PlaneView, onlyCorners: boolean): Grip | null {
+  private gripAt(at: Spot, view: PlaneView, onlyCorners: boolean): Grip | null {
     if (!this.id || this.isLocked(this.id)) return null;
     for (const section of this.sections(view)) {
-      if (section.id !== this.id || section.kind === "band") continue;
+      if (section.id !== this.id || section.kind === "band" || section.kind === "solid") continue;
       const points = section.points.map(([column, row]) => view.toScreen(column, row));
       const corner = points.findIndex((point) => distance(point, at) <= NEAR);
       if (corner >= 0) return { id: section.id, ring: section.ring, corner };
@@ -181,20 +271,7 @@ export class VolumeEditor implements Overlay {
   private pull(start: PointerEvent, view: PlaneView, grip: Grip): boolean {
     const feature = this.options.store.features.get(grip.id);
     if (!feature) return false;
-    const move = (event: PointerEvent): void => {
-      this.moving = withCorner(feature, grip, [...view.worldAt(event)]);
-      this.options.redraw();
-    };
-    const canvas = view.canvas;
-    canvas.setPointerCapture(start.pointerId);
-    canvas.addEventListener("pointermove", move);
-    canvas.addEventListener("lostpointercapture", () => {
-      canvas.removeEventListener("pointermove", move);
-      const moved = this.moving;
-      this.moving = null;
-      if (moved) this.options.store.apply([{ id: moved.id, feature: moved }]);
-    }, { once: true });
-    return true;
+    return this.drag(start, view, (to) => withCorner(feature, grip, [...to]));
   }
 
   private dropCorner(grip: Grip): boolean {
@@ -205,7 +282,7 @@ export class VolumeEditor implements Overlay {
     return true;
   }
 
-  private hit(at: [number, number], view: PlaneView): string | null {
+  private hit(at: Spot, view: PlaneView): string | null {
     const sections = this.sections(view).reverse();
     const near = sections.find((section) => {
       const points = section.points.map(([column, row]) => view.toScreen(column, row));
@@ -213,8 +290,8 @@ export class VolumeEditor implements Overlay {
       return points.some((point, k) => (section.kind !== "line" || k + 1 < points.length)
         && toSegment(at, point, points[(k + 1) % points.length] ?? point) <= NEAR - 2);
     });
-    const inside = (section: Section): boolean => section.kind === "ring" && isInside(view.toPicture(...at), section.points);
-    return (near ?? sections.find(inside))?.id ?? null;
+    const inside = (section: Section): boolean => (section.kind === "ring" || section.kind === "solid") && isInside(view.toPicture(...at), section.points);
+    return (near ?? smallest(sections.filter(inside)))?.id ?? this.masks.hit(view, view.toPicture(...at));
   }
 
   private isLocked(id: string): boolean {
@@ -224,7 +301,7 @@ export class VolumeEditor implements Overlay {
   // ---- drawing
 
   private corner(event: PointerEvent, view: PlaneView): void {
-    const at: [number, number] = view.at(event);
+    const at: Spot = view.at(event);
     if (!this.sketch || this.sketch.view !== view || this.sketch.index !== view.current) {
       this.sketch = { view, index: view.current, points: [], pointer: at };
     }
@@ -238,22 +315,51 @@ export class VolumeEditor implements Overlay {
 
   /** While the button is held, corners follow the pointer; a line drawn so ends when the button is let go. */
   private freely(start: PointerEvent, view: PlaneView, sketch: Sketch): void {
-    const canvas = view.canvas;
-    let last: [number, number] = view.at(start);
+    let last: Spot = view.at(start);
     let count = 0;
-    const move = (event: PointerEvent): void => {
-      const at: [number, number] = view.at(event);
-      if (distance(at, last) < STEP) return;
+    follow(start, view.canvas, (event) => {
+      const at: Spot = view.at(event);
+      if (this.sketch !== sketch || distance(at, last) < STEP) return;
       sketch.points.push(view.worldAt(event));
       [last, count] = [at, count + 1];
       this.options.redraw();
-    };
-    canvas.setPointerCapture(start.pointerId);
-    canvas.addEventListener("pointermove", move);
-    canvas.addEventListener("lostpointercapture", () => {
-      canvas.removeEventListener("pointermove", move);
+    }, () => {
       if (count > 4 && this.sketch === sketch) this.finish();
-    }, { once: true });
+    });
+  }
+
+  /** From corner to corner: by dragging, or by two clicks. */
+  private stretch(event: PointerEvent, view: PlaneView): void {
+    const at = view.worldAt(event);
+    const begun = this.span;
+    if (begun?.view === view && begun.index === view.current) {
+      begun.to = at;
+      return this.finishSpan(begun);
+    }
+    const span: Span = { view, index: view.current, from: at, to: at };
+    this.span = span;
+    const start = view.at(event);
+    let far = false;
+    follow(event, view.canvas, (moved) => {
+      span.to = view.worldAt(moved);
+      far ||= distance(view.at(moved), start) > STEP;
+      this.options.redraw();
+    }, () => {
+      if (far && this.span === span) this.finishSpan(span);
+    });
+  }
+
+  private solid({ view, index, from, to }: Span): Solid {
+    const { right, down, normal } = view.planes;
+    return solidBetween(this.tool === "ellipse" ? "ellipse" : "box", from, to, { right, down, normal, half: view.planes.halfStep(index) });
+  }
+
+  private finishSpan(span: Span): void {
+    const [a, b] = [screenOf(span.view, span.from), screenOf(span.view, span.to)];
+    const isSeen = Math.min(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])) >= 2;
+    this.span = null;
+    if (isSeen) this.store(null, solidMember(this.solid(span)));
+    this.options.redraw();
   }
 
   /** Store what is being drawn. */
@@ -286,51 +392,66 @@ export class VolumeEditor implements Overlay {
     return !here.length || isHole ? selected : null;
   }
 
-  private store(geometry: NonNullable<Feature["geometry"]>): void {
-    const { labels, store } = this.options;
-    const label = labels.find(labels.current);
-    if (!labels.current) return tell("Name a label first, in the panel on the right.", "bad");
-    const feature: Feature = {
-      type: "Feature", id: crypto.randomUUID(), geometry,
-      properties: { label: labels.current, attributes: requiredAttributes(label), origin: "manual" },
-    };
-    if (geometry.type === "Polygon") feature.shape = { type: "contours", rings: geometry.coordinates.map((ring) => ring.slice(0, -1)) };
-    const kind = kindOf(feature);
-    if (label?.shapes?.length && !label.shapes.includes(kind)) {
-      return tell(`“${labels.current}” is drawn as ${label.shapes.join(", ")}, not as ${kind}.`, "bad");
-    }
-    store.apply([{ id: feature.id, feature }]);
-    this.select(feature.id);
+  private store(geometry: Feature["geometry"], member?: Feature["shape"]): void {
+    const rings = geometry?.type === "Polygon" ? geometry.coordinates.map((ring) => ring.slice(0, -1)) : null;
+    const shape = member ?? (rings ? { type: "contours" as const, rings } : undefined);
+    const id = this.pen.add({ geometry, ...(shape ? { shape } : {}) });
+    if (id) this.select(id);
   }
 
-  /** Put the selected object's contours of a slice on the next one, or the one before. */
+  private paint(stroke: Stroke, op: "add" | "subtract"): void {
+    const selected = this.options.store.features.get(this.id ?? "");
+    const id = op === "add" ? this.pen.paint(selected, stroke) : this.pen.erase(selected, stroke);
+    if (id) this.select(id);
+  }
+
+  /** The selected annotation, where it may be changed; null, with a reason told, where not. */
+  private changeable(): Feature | null {
+    const feature = this.options.store.features.get(this.id ?? "");
+    if (!feature) tell("Select what is drawn on this slice first.");
+    else if (this.pen.isLocked(feature)) tell("What is locked was kept.");
+    else return feature;
+    return null;
+  }
+
+  /** Put what the selected annotation has on a slice on the next one, or the one before. */
   copy(view: PlaneView, by: 1 | -1): void {
-    const feature = this.id ? this.options.store.features.get(this.id) : undefined;
-    const { planes } = view;
-    const [from, to] = [planes.origins[view.current], planes.origins[view.current + by]];
-    if (!feature || !from || !to) return tell("Select a contour on this slice first.");
-    const way = planes.normal.map((n) => n * dot(subtract(to, from), planes.normal)) as [number, number, number];
-    const here = this.sections(view).filter((section) => section.id === feature.id && section.kind === "ring");
-    let copied: Feature | null = feature;
-    for (const { ring } of here) {
-      const points = ringsOf(feature)[ring] ?? [];
-      copied = copied && withRing(copied, Infinity, points.map(([x = 0, y = 0, z = 0]) => [...add([x, y, z], way)]));
-    }
-    if (copied && here.length) this.options.store.apply([{ id: feature.id, feature: copied }]);
+    const feature = this.changeable();
+    const to = view.current + by;
+    if (!feature || to < 0 || to >= view.planes.count) return;
+    const change = copied(feature, view.planes, this.options.voxels, view.current, to);
+    if (!change) return tell("What is selected has nothing on this slice that could be copied.");
+    this.options.store.apply([change]);
+    this.select(change.id);
     view.step(by);
+  }
+
+  /** Put outlines, or pixels, between the slices on which the selected annotation is drawn. */
+  fillBetween(view: PlaneView): void {
+    const feature = this.changeable();
+    if (!feature) return;
+    const filled = filledBetween(feature, view.planes, this.options.voxels);
+    if (!filled) return tell(`Nothing is between: draw the object on two ${view.planes.name} slices that are not neighbours.`);
+    this.options.store.apply([{ id: feature.id, feature: filled.feature }]);
+    tell(`${filled.count} ${filled.count === 1 ? "slice was" : "slices were"} filled between those drawn. Ctrl+Z takes ${filled.count === 1 ? "it" : "them"} back.`, "good");
   }
 
   // ---- tools and selection
 
   setTool(tool: VolumeTool): void {
     this.tool = tool;
-    this.sketch = null;
+    [this.sketch, this.span] = [null, null];
+    this.brush.op = tool === "brush" ? "add" : tool === "eraser" ? "subtract" : null;
     this.options.tool(tool);
     this.options.redraw();
   }
 
   cancel(): void {
-    if (this.sketch) this.sketch = null;
+    if (this.moving) {
+      this.pulled++;
+      this.moving = null;
+    } else if (this.brush.cancel()) this.options.redraw();
+    else if (this.sketch || this.span) [this.sketch, this.span] = [null, null];
     else if (this.tool !== "select") this.setTool("select");
     else this.select(null);
     this.options.redraw();
@@ -367,49 +488,11 @@ function withCorner(feature: Feature, { ring: k, corner }: Grip, to: Position): 
   return withRing(feature, k, ring);
 }
 
-function screenOf(view: PlaneView, world: Point3): [number, number] {
-  const origin = view.planes.origins[view.current];
-  if (!origin) return [0, 0];
-  const { row, column } = view.planes.toPicture(world, origin);
-  return view.toScreen(column, row);
-}
-
-function distance(a: readonly [number, number], b: readonly [number, number]): number {
-  return Math.hypot(a[0] - b[0], a[1] - b[1]);
-}
-
-function toSegment(at: [number, number], a: [number, number], b: [number, number]): number {
-  const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
-  const share = ((at[0] - a[0]) * dx + (at[1] - a[1]) * dy) / (dx * dx + dy * dy || 1);
-  const along = Math.min(1, Math.max(0, share));
-  return distance(at, [a[0] + along * dx, a[1] + along * dy]);
-}
-
-/** Add a line to the path that was begun. */
-function trace(context: CanvasRenderingContext2D, points: readonly [number, number][], close: boolean): void {
-  for (const [k, [x, y]] of points.entries()) {
-    if (k) context.lineTo(x, y);
-    else context.moveTo(x, y);
-  }
-  if (close) context.closePath();
-}
-
-function outline(context: CanvasRenderingContext2D, colour: string, selected: boolean): void {
-  context.lineJoin = "round";
-  context.strokeStyle = selected ? "rgba(255,255,255,0.9)" : "rgba(0,0,0,0.55)";
-  context.lineWidth = selected ? 4.5 : 3.5;
-  context.stroke();
-  context.strokeStyle = colour;
-  context.lineWidth = 2;
-  context.stroke();
-}
-
-function disc(context: CanvasRenderingContext2D, [x, y]: readonly [number, number], radius: number, colour: string): void {
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  context.fillStyle = colour;
-  context.fill();
-  context.strokeStyle = "rgba(0,0,0,0.8)";
-  context.lineWidth = 1;
-  context.stroke();
+/** The section that takes the least room, so that what lies within another can be taken. */
+function smallest(sections: readonly Section[]): Section | undefined {
+  const room = ({ points }: Section): number => {
+    const [xs, ys] = [points.map((p) => p[0]), points.map((p) => p[1])];
+    return (Math.max(...xs) - Math.min(...xs)) * (Math.max(...ys) - Math.min(...ys));
+  };
+  return [...sections].sort((a, b) => room(a) - room(b))[0];
 }

@@ -41,6 +41,9 @@ export class Planes {
   /** `stored` pixels are asked for where they are upright; else `square` ones, which the server straightens. */
   readonly pixels: "stored" | "square";
   readonly count: number;
+  /** Axis of the stored array (z, y, x) that the planes are counted along, and whether against its direction. */
+  readonly axis: 0 | 1 | 2;
+  readonly backwards: boolean;
   readonly rows: number;
   readonly columns: number;
   readonly spacing: [number, number];
@@ -69,6 +72,8 @@ export class Planes {
     const grid = this.pixels === "stored" ? first.stored.grid : first.grid;
     this.spacing = this.pixels === "stored" ? first.stored.spacing : first.spacing;
     this.count = first.count;
+    this.axis = first.stored.axis === "x" ? 2 : first.stored.axis === "y" ? 1 : 0;
+    this.backwards = first.stored.index > 0;
     [, this.rows = 1, this.columns = 1] = grid.shape;
     this.letters = first.letters;
     this.down = column(grid.affine, 1);
@@ -78,7 +83,7 @@ export class Planes {
     const way = first.count > 1 ? subtract(ends[1], ends[0]) : column(grid.affine, 0);
     const sign = (dot(normal, way) < 0 ? -1 : 1) / length(normal);
     this.normal = [normal[0] * sign, normal[1] * sign, normal[2] * sign];
-    const uneven = slices && first.stored.axis === "z" ? unevenOrigins(ends[0], slices, first.stored.index > 0) : null;
+    const uneven = slices && this.axis === 0 ? unevenOrigins(ends[0], slices, this.backwards) : null;
     this.origins = uneven ?? evenOrigins(ends[0], ends[1], first.count);
     const start = this.origins[0] ?? ends[0];
     this.depths = this.origins.map((origin) => dot(subtract(origin, start), this.normal));
@@ -106,6 +111,16 @@ export class Planes {
   toPicture(world: Point3, origin: Point3): { row: number; column: number } {
     const [row, along] = decompose(subtract(world, origin), this.down, this.right, this.normal);
     return { row, column: along };
+  }
+
+  /** Index along the stored axis of a plane. */
+  storedIndex(index: number): number {
+    return this.backwards ? this.count - 1 - index : index;
+  }
+
+  /** Distance along the normal of a plane from the first one, mm. */
+  depth(index: number): number {
+    return this.depths[this.clamp(index)] ?? 0;
   }
 
   /** Half the distance to the next plane on either side, mm: what still belongs to a plane. */

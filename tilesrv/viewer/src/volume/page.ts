@@ -206,10 +206,10 @@ export class VolumePage implements Page {
     keys.add("View", ["a"], "Axial large", () => this.enlarge("axial"));
     keys.add("View", ["c"], "Coronal large", () => this.enlarge("coronal"));
     keys.add("View", ["s"], "Sagittal large", () => this.enlarge("sagittal"));
-    keys.add("View", ["x"], "Crosshair on or off", () => shared.set({ crosshair: !shared.now.crosshair }));
+    keys.add("View", ["g"], "Crosshair on or off", () => shared.set({ crosshair: !shared.now.crosshair }));
     keys.add("View", ["i"], "About this image", () => showDetails(this.image));
-    keys.add("Window", ["]"], "Next preset", () => controls.step(1));
-    keys.add("Window", ["["], "Preset before", () => controls.step(-1));
+    keys.add("Window", ["w"], "Next preset", () => controls.step(1));
+    keys.add("Window", ["Shift+W"], "Preset before", () => controls.step(-1));
     keys.add("Window", ["n"], "Invert", () => shared.set({ inverted: !shared.now.inverted }));
   }
 }

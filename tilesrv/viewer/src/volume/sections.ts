@@ -3,13 +3,14 @@
 import type { Feature, Position } from "../annotate/model";
 import { cross, dot, length, subtract, type Point3 } from "../grid";
 import { bandsAcross, type Planes } from "./geometry";
+import { cutSolid, solidOf } from "./solids";
 
 /** Something to draw on a plane; points are (column, row). */
 export interface Section {
   id: string;
-  kind: "ring" | "line" | "point" | "band";
+  kind: "ring" | "line" | "point" | "band" | "solid";
   points: [number, number][];
-  /** Which of the feature's rings it is; -1 for points and lines. */
+  /** Which of the feature's rings it is; -1 for points, lines and solids. */
   ring: number;
 }
 
@@ -73,6 +74,13 @@ export function sectionsOf(feature: Feature, planes: Planes, index: number, thic
     const on = planes.toPicture(point, origin);
     return [on.column, on.row];
   };
+  // pixels are drawn as such
+  if (feature.shape?.type === "mask") return [];
+  const solid = solidOf(feature.shape);
+  if (solid) {
+    const points = cutSolid(solid, origin, planes.normal, near).map(place);
+    return points.length ? [{ id: feature.id, kind: points.length > 2 ? "solid" : "line", ring: -1, points }] : [];
+  }
   const rings = shapesOf(feature).flatMap((ring, k): Section[] => {
     const lies = Math.abs(dot(ring.normal, planes.normal)) > 0.999;
     if (lies) {
@@ -93,6 +101,23 @@ export function sectionsOf(feature: Feature, planes: Planes, index: number, thic
     return points.every((point) => Math.abs(away(point)) <= near) ? [{ id: feature.id, kind: "line", ring: -1, points: points.map(place) }] : [];
   }
   return [];
+}
+
+/** Rings of a feature that lie like a kind of planes, by the plane that each is on; points are (column, row). */
+export function pictureRings(feature: Feature, planes: Planes): Map<number, { ring: number; points: [number, number][] }[]> {
+  const found = new Map<number, { ring: number; points: [number, number][] }[]>();
+  for (const [ring, { points, normal }] of shapesOf(feature).entries()) {
+    const first = points[0];
+    if (!first || Math.abs(dot(normal, planes.normal)) <= 0.999) continue;
+    const { index } = planes.toPlane(first);
+    const origin = planes.origins[index] ?? first;
+    const placed = points.map((point): [number, number] => {
+      const { row, column } = planes.toPicture(point, origin);
+      return [column, row];
+    });
+    found.set(index, [...(found.get(index) ?? []), { ring, points: placed }]);
+  }
+  return found;
 }
 
 /** Whether a place lies within a ring (even-odd). */

@@ -29,6 +29,8 @@ export interface Overlay {
   /** Whether it takes this pointer; the view then leaves it alone. */
   press?(event: PointerEvent, view: PlaneView): boolean;
   hover?(event: PointerEvent, view: PlaneView): void;
+  /** The pointer left the view. */
+  leave?(): void;
   /** Whether it takes this double click; the view else becomes large or small. */
   double?(): boolean;
 }
@@ -204,7 +206,10 @@ export class PlaneView {
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
-    this.canvas.addEventListener("pointerleave", () => this.options.hover(null));
+    this.canvas.addEventListener("pointerleave", () => {
+      for (const overlay of this.overlays) overlay.leave?.();
+      this.options.hover(null);
+    });
     this.canvas.addEventListener("dblclick", () => {
       if (!this.overlays.some((overlay) => overlay.double?.())) this.options.maximize();
     });
