@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +14,7 @@ from bigimage.errors import BackendError, Cancelled, Conflict, Unsupported
 from bigimage.formats.door import Report
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Sized)
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 REPORT_SUFFIX = ".report.json"
@@ -50,6 +51,18 @@ def counted(items: Iterable[T], total: int, progress: Progress, stop: Stop, *, e
                 raise Cancelled(f"stopped after {k} of what was to be done; nothing was changed")
             progress(k, max(total, k))
         yield item
+    progress(max(total, k), max(total, k))
+
+
+def counted_pieces(pieces: Iterable[S], total: int, progress: Progress, stop: Stop) -> Iterator[S]:
+    """The same of pieces of several items each."""
+    k = 0
+    for piece in pieces:
+        if stop():
+            raise Cancelled(f"stopped after {k} of what was to be done; nothing was changed")
+        k += len(piece)
+        progress(k, max(total, k))
+        yield piece
     progress(max(total, k), max(total, k))
 
 

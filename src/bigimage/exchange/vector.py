@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from bigimage.exchange.output import (
     Progress,
     Stop,
     counted,
+    counted_pieces,
     digest,
     ignore_progress,
     never,
@@ -25,7 +26,7 @@ from bigimage.exchange.output import (
     write_report,
 )
 from bigimage.exchange.painting import outline_mask, paint
-from bigimage.formats.door import Context, Options, Report, VectorFormat, check_options
+from bigimage.formats.door import ColumnFormat, Context, Options, Report, VectorFormat, check_options
 from bigimage.formats.mask import FORMATS as MASKS
 from bigimage.formats.mask import format_for as mask_format_for
 from bigimage.formats.mask import sniff as sniff_mask
@@ -44,7 +45,6 @@ CHECKED = 10_000
 """Annotations that are checked at a time."""
 MOST_PROBLEMS = 1000
 """Most problems that a refusal lists."""
-_SNAPSHOT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,19 @@ def export_annotations(
     """
     module, chosen = vector_format(format), dict(options or {})
     check_options(format, module.OPTIONS, chosen)
-    revision, annotations = _one_state(store, info.id, box, where, at)
-    schema = schema_for(store, info.id, box=box, where=where, at=at, version=schema_version)
+    revision = _state(store, info.id, at)
+    schema = schema_for(store, info.id, box=box, where=where, at=revision, version=schema_version)
     context = context_for(info, schema, file_name=file_name)
     report = Report()
-    total = _count(store, info)
+    total = 0 if progress is ignore_progress else _count(store, info)
     report_path = output.with_name(output.name + REPORT_SUFFIX)
     with unfinished(output) as path:
-        stream = counted(annotations, total, progress, stop)
-        module.write(path, stream, context=context, report=report, options=chosen)
+        if isinstance(module, ColumnFormat):
+            pieces = counted_pieces(store.plain(info.id, box, where=where, at=revision), total, progress, stop)
+            module.write_columns(path, pieces, context=context, report=report, options=chosen)
+        else:
+            stream = counted(store.query(info.id, box, where=where, at=revision), total, progress, stop)
+            module.write(path, stream, context=context, report=report, options=chosen)
         if strict:
             require_lossless(report, format)
         head = {"format": format, "image": info.id, "revision": revision, "schema": schema.version, "options": chosen}
@@ -156,28 +160,14 @@ def export_annotations(
     return Exported(output, report_path, told)
 
 
-def _one_state(
-    store: AnnotationStore, image: str, box: WorldBox | None, where: Where | None, at: Moment | None
-) -> tuple[int, Iterator[Annotation]]:
-    """Number of a revision, and the annotations exactly as they were at it."""
+def _state(store: AnnotationStore, image: str, at: Moment | None) -> int:
+    """Number of the revision that was visible at a moment, 0 for none. Raises NotFound for one that never was."""
     if isinstance(at, int):
         latest = store.revision(image)
         if at > (latest.number if latest else 0):
             raise NotFound(f"image {image!r} has no revision {at}")
-    for _ in range(_SNAPSHOT_TRIES):
-        before = store.revision(image, at=at)
-        if at is not None or before is None:
-            break
-        found = store.query(image, box, where=where)
-        # the first one fixes the state that the query sees
-        first = list(islice(found, 1))
-        after = store.revision(image)
-        if after == before:
-            return before.number, chain(first, found)
-    else:
-        before = store.revision(image)
-    number = before.number if before else 0
-    return number, store.query(image, box, where=where, at=at if at is not None else number or None)
+    found = store.revision(image, at=at)
+    return found.number if found else 0
 
 
 def schema_for(

@@ -7,13 +7,14 @@ of `bigimage.exchange`, which also checks everything that was read before any of
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from bigimage.errors import InputError
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
+from bigimage.model.columns import PlainColumns
 from bigimage.model.image import ImageInfo
 from bigimage.model.labels import Code, Label, Schema
 from bigimage.model.problem import Problem
@@ -221,6 +222,23 @@ class VectorFormat(Protocol):
         Counts them in `report.written` and notes each loss. Raises Unsupported for an image that the format cannot
         be about. The same annotations always give the same bytes.
         """
+        ...
+
+
+@runtime_checkable
+class ColumnFormat(Protocol):
+    """A module of a format that takes annotations as columns, too."""
+
+    def write_columns(
+        self,
+        path: Path,
+        pieces: Iterable[PlainColumns | list[Annotation]],
+        *,
+        context: Context,
+        report: Report,
+        options: Options,
+    ) -> None:
+        """`VectorFormat.write` of annotations in pieces, some of them columns; the bytes are the same."""
         ...
 
 

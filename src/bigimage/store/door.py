@@ -13,6 +13,7 @@ import shapely
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.model.annotation import Annotation
 from bigimage.model.change import Applied, Change, Logged, Once, Revision
+from bigimage.model.columns import PlainColumns
 from bigimage.model.labels import Schema
 from bigimage.model.lease import Lease
 from bigimage.model.person import Person, PersonRole, Token
@@ -152,6 +153,12 @@ class AnnotationStore(Protocol):
         Without a box, or with `limit` or `after`, they come in the order in which they were first stored, and `after`
         goes on behind an annotation. One call sees one state. Tags have no place and touch no box.
         """
+        ...
+
+    def plain(
+        self, image: str, box: WorldBox | None = None, *, where: Where | None = None, at: Moment | None = None
+    ) -> Iterator[PlainColumns | list[Annotation]]:
+        """What `query` gives, in lists; those of a flat image that hold plain geometries alone come as columns."""
         ...
 
     def columns(self, image: str, box: WorldBox, *, where: Where | None = None, limit: int | None = None) -> Columns:

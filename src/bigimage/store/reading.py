@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from bigimage.errors import InputError
 from bigimage.geometry.box import WorldBox
 from bigimage.model.annotation import Annotation
+from bigimage.model.columns import PlainColumns
 from bigimage.model.mask import ChunkIndex, merge_chunk
 from bigimage.model.where import Slab, Where, touches
 from bigimage.store.bits import chunk_index, unpack_bits, unpack_chunks
@@ -37,6 +38,8 @@ PAST_COLUMNS = (
 )
 """The same of a log entry."""
 _MASK = SHAPE_CODES["mask"]
+_SHAPE = Row._fields.index("shape")
+_PLAIN = frozenset(SHAPE_CODES[name] for name in ("point", "multipoint", "line", "polygon"))
 
 
 @dataclass(slots=True)
@@ -180,9 +183,20 @@ class Reader:
         self, connection: sa.Connection, image: ImageRow, ask: Ask, *, among: Sequence[int] | None = None
     ) -> Iterator[list[Row]]:
         """Rows of the present state, or of a past one, in lists."""
+        start = image.ids[0] if ask.after is None else self._place(connection, image, ask.after)
+        present = map(self.database.to_rows, self._present(connection, image, ask, start=start, among=among))
+        if ask.at is None or ask.at >= image.revision:
+            yield from present
+            return
+        older = self._older(connection, image, ask, at=ask.at, start=start, among=among)
+        yield from _merged(present, older, ask.limit) if ask.ordered else [*present, older]
+
+    def _present(
+        self, connection: sa.Connection, image: ImageRow, ask: Ask, *, start: int, among: Sequence[int] | None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Values of rows of the present state, of those that a past state had as they are, in lists."""
         clause = self.conditions(connection, image, ask.where)
         clause.add("a.alive = 1")
-        start = image.ids[0] if ask.after is None else self._place(connection, image, ask.after)
         clause.add("a.id > ?", start)
         if among is not None:
             clause.among("a.id", among)
@@ -195,16 +209,39 @@ class Reader:
         if ask.limit is not None:
             sql += f" LIMIT {int(ask.limit)}"
         values += clause.values
-        present = (
-            [self.database.to_rows(self.database.fetch(connection, sql, values))]
-            if not ask.ordered or ask.limit is not None
-            else map(self.database.to_rows, self.database.stream(connection, sql, values))
-        )
-        if ask.at is None or ask.at >= image.revision:
-            yield from present
+        if not ask.ordered or ask.limit is not None:
+            yield self.database.fetch(connection, sql, values)
+        else:
+            yield from self.database.stream(connection, sql, values)
+
+    def plain(self, connection: sa.Connection, image: ImageRow, ask: Ask) -> Iterator[PlainColumns | list[Annotation]]:
+        """Annotations in lists; as columns where all of a list are plain geometries. See the door."""
+        if image.ndim != 2 or (ask.at is not None and ask.at < image.revision) or ask.where.slab or ask.where.ids:
+            yield from self.query(connection, image, ask)
             return
-        older = self._older(connection, image, ask, at=ask.at, start=start, among=among)
-        yield from _merged(present, older, ask.limit) if ask.ordered else [*present, older]
+        for values in self._present(connection, image, ask, start=image.ids[0], among=None):
+            with collecting_rarely():
+                if all(value[_SHAPE] in _PLAIN for value in values):
+                    found = self._columns(connection, values)
+                else:
+                    found = self.annotations(connection, image, self.database.to_rows(values), at=ask.at)
+            yield found
+
+    def _columns(self, connection: sa.Connection, values: Sequence[Sequence[Any]]) -> PlainColumns:
+        """Columns of rows of plain geometries."""
+        columns = zip(*values, strict=True) if values else ((),) * 12
+        _, uuids, _, _, _, _, labels, origins, scores, times, outlines, rest = columns
+        self.lookup.load_texts(connection, {*labels, *origins})
+        texts = self.lookup.texts
+        return PlainColumns(
+            keys=list(map(self.database.uuid_bytes, uuids)),
+            labels=[texts[k] for k in labels],
+            origins=[texts[k] for k in origins],
+            scores=list(scores),
+            times=list(times),
+            outlines=list(outlines),
+            rest=list(rest),
+        )
 
     def _place(self, connection: sa.Connection, image: ImageRow, uuid: UUID) -> int:
         """Database id of an annotation of an image. Raises InputError when it has no such annotation."""

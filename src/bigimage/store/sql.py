@@ -19,6 +19,7 @@ from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.frame import Frame
 from bigimage.model.annotation import Annotation, frame_ndim
 from bigimage.model.change import Added, Applied, Change, Clash, Edited, Logged, Once, Revision, Stored
+from bigimage.model.columns import PlainColumns
 from bigimage.model.image import check_id
 from bigimage.model.labels import Schema, check_next, check_schema
 from bigimage.model.mask import Mask, chunk_shape
@@ -216,6 +217,16 @@ class SqlStore:
                 return
             for found in self.reader.query(connection, row, replace(ask, at=number)):
                 yield from found
+
+    def plain(
+        self, image: str, box: WorldBox | None = None, *, where: Where | None = None, at: Moment | None = None
+    ) -> Iterator[PlainColumns | list[Annotation]]:
+        """Annotations in lists, as columns where that says all; see the door."""
+        with self.database.reading() as connection:
+            row = self.lookup.image(connection, image)
+            number = None if row is None or at is None else self.reader.revision_at(connection, row, at)
+            if row is not None and number != 0:
+                yield from self.reader.plain(connection, row, Ask(box=box, where=where or Where(), at=number))
 
     def columns(self, image: str, box: WorldBox, *, where: Where | None = None, limit: int | None = None) -> Columns:
         """Annotations whose boxes touch a box, as columns; see the door."""

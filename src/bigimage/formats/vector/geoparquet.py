@@ -9,11 +9,14 @@ import numpy as np
 import shapely
 
 from bigimage.errors import DataError
+from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector import tables
-from bigimage.formats.vector.tables import TableReading, arrow, record_batches, schema_of, target_frame
+from bigimage.formats.vector.tablerows import record_batches
+from bigimage.formats.vector.tables import TableReading, arrow, schema_of, target_frame
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
+from bigimage.model.columns import PlainColumns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,22 +41,58 @@ def sniff(path: Path) -> bool:
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
     """Write a row group for each batch; see `bigimage.formats.door.VectorFormat.write`."""
+    write_columns(path, batches(annotations, tables.SIZE), context=context, report=report, options=options)
+
+
+def write_columns(
+    path: Path,
+    pieces: Iterable[PlainColumns | list[Annotation]],
+    *,
+    context: Context,
+    report: Report,
+    options: Options,
+) -> None:
+    """Write annotations of which those that are plain geometries come as columns: the bytes are the same."""
     pa = arrow(NAME)
     from pyarrow import parquet
 
     frame = target_frame(context, options)
-    box = pa.struct([(k, pa.float64()) for k in _COVERING])
-    columns = schema_of(pa, context).append(pa.field("bbox", box))
-    columns = columns.with_metadata({"geo": json.dumps(_metadata(frame))})
-    with parquet.ParquetWriter(path, columns, compression="zstd", version="2.6") as writer:
-        for batch, geometries in record_batches(annotations, frame, context=context, report=report, format=NAME):
-            arrays = [*batch.columns, _boxes(pa, geometries)]
+    schema = schema_of(pa, context)
+    box = pa.struct([pa.field(k, pa.float64()) for k in _COVERING])
+    columns = schema.append(pa.field("bbox", box)).with_metadata({"geo": json.dumps(_metadata(frame))})
+    settings: dict[str, Any] = {"compression": "zstd", "version": "2.6", "use_dictionary": _dictionaries(columns)}
+    with parquet.ParquetWriter(path, columns, **settings) as writer:
+        for group in _groups(pieces):
+            made = record_batches(group, frame, context=context, report=report, format=NAME)
+            parts = [[*batch.columns, _boxes(pa, bounds)] for batch, bounds in made]
+            arrays = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=columns))
 
 
-def _boxes(pa: Any, geometries: "NDArray[np.object_]") -> Any:
-    """Boxes of geometries as a column; null where there is none."""
-    bounds = shapely.bounds(geometries)
+def _dictionaries(columns: Any) -> list[str]:
+    """Columns that may repeat themselves: all but ids, geometries and boxes."""
+    return [name for name in columns.names if name not in ("id", "geometry", "bbox")]
+
+
+def _groups(pieces: Iterable[PlainColumns | list[Annotation]]) -> Iterator[list[PlainColumns | list[Annotation]]]:
+    """Pieces of `tables.SIZE` rows together, however they came: where row groups end depends on nothing else."""
+    waiting: list[PlainColumns | list[Annotation]] = []
+    count = 0
+    for piece in pieces:
+        rest = piece
+        while count + len(rest) >= tables.SIZE:
+            fits = tables.SIZE - count
+            yield [*waiting, rest[:fits]]
+            waiting, count, rest = [], 0, rest[fits:]
+        if len(rest):
+            waiting.append(rest)
+            count += len(rest)
+    if waiting:
+        yield waiting
+
+
+def _boxes(pa: Any, bounds: "NDArray[np.float64]") -> Any:
+    """Boxes (n, 4) of geometries as a column; null where there is none."""
     gone = np.isnan(bounds).any(axis=1)
     arrays = [pa.array(bounds[:, k]) for k in range(4)]
     return pa.StructArray.from_arrays(arrays, names=list(_COVERING), mask=pa.array(gone))

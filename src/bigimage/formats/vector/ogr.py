@@ -9,8 +9,10 @@ from typing import Any
 import shapely
 
 from bigimage.errors import BackendError, DataError, InputError
+from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
-from bigimage.formats.vector.tables import SIZE, TableReading, arrow, record_batches, schema_of, target_frame
+from bigimage.formats.vector.tablerows import record_batches
+from bigimage.formats.vector.tables import SIZE, TableReading, arrow, schema_of, target_frame
 from bigimage.model.annotation import Annotation
 
 LAYER = "layer to read, where the file has several"
@@ -33,7 +35,7 @@ def write(
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
     frame = target_frame(context, options)
-    found = record_batches(annotations, frame, context=context, report=report, format=driver)
+    found = record_batches(batches(annotations, SIZE), frame, context=context, report=report, format=driver)
     reader = pa.RecordBatchReader.from_batches(schema_of(pa, context), (batch for batch, _ in found))
     more: dict[str, Any] = {**settings, "crs": None if frame is None else frame.proj.to_wkt()}
     try:

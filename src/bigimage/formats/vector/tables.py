@@ -11,14 +11,13 @@ import numpy as np
 import shapely
 
 from bigimage.errors import FrameMismatch, InputError, Unsupported
-from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Keeps, Options, Report
-from bigimage.formats.vector.features import CRS_OPTION, as_array
+from bigimage.formats.vector.features import CRS_OPTION
 from bigimage.geometry.frame import GeoFrame, PixelFrame, name
 from bigimage.model.annotation import ORIGIN, Annotation, Relation
 from bigimage.model.labels import Schema
-from bigimage.model.lonlat import from_crs, to_crs
-from bigimage.model.member import member_of, shape_of_member
+from bigimage.model.lonlat import from_crs
+from bigimage.model.member import shape_of_member
 from bigimage.model.outline import outline
 from bigimage.model.problem import Problem
 from bigimage.model.shape import (
@@ -32,8 +31,7 @@ from bigimage.model.shape import (
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
+    pass
 
 SIZE = 32_768
 """Rows of a batch."""
@@ -96,66 +94,6 @@ def schema_of(pa: Any, context: Context) -> Any:
     makers = {"string": pa.string, "double": pa.float64, "int64": pa.int64, "bool": pa.bool_}
     fields += [(column, makers[type_]()) for column, type_ in declared(context.schema).items()]
     return pa.schema([*fields, ("geometry", pa.binary())])
-
-
-def record_batches(
-    annotations: Iterable[Annotation], frame: GeoFrame | None, *, context: Context, report: Report, format: str
-) -> "Iterator[tuple[pa.RecordBatch, NDArray[np.object_]]]":
-    """Rows, and their geometries, in batches."""
-    pa = arrow(format)
-    columns = schema_of(pa, context)
-    own = context.grid.frame
-    extra = declared(context.schema)
-    if frame is not None and frame != own:
-        report.lose("rounded", "coordinates", f"transformed to {frame}")
-    for batch in batches(annotations, SIZE):
-        geometries = as_array(outline(a.shape) for a in batch)
-        if frame is not None and frame != own and isinstance(own, GeoFrame):
-            geometries = to_crs(geometries.tolist(), own, frame)
-        geometries = shapely.orient_polygons(geometries)
-        data: dict[str, Any] = {**_plain_columns(batch), **_attribute_columns(batch, extra)}
-        data["geometry"] = shapely.to_wkb(geometries)
-        arrays = [pa.array(data[f.name], type=f.type, from_pandas=True) for f in columns]
-        report.written += len(batch)
-        yield pa.record_batch(arrays, schema=columns), geometries
-
-
-def _plain_columns(batch: Sequence[Annotation]) -> dict[str, list[Any]]:
-    """Fields of annotations by column."""
-    members = [member_of(a.shape) for a in batch]
-    return {
-        "id": [str(a.id) for a in batch],
-        "label": [a.label for a in batch],
-        "attributes": [_dump(dict(a.attributes)) if a.attributes else None for a in batch],
-        "shape": [None if m is None else _dump(m) for m in members],
-        "relations": [
-            _dump([{"kind": r.kind, "to": str(r.to)} for r in a.relations]) if a.relations else None for a in batch
-        ],
-        "t": [a.t for a in batch],
-        "origin": [a.origin for a in batch],
-        "score": [a.score for a in batch],
-        "instance": [a.instance for a in batch],
-    }
-
-
-def _attribute_columns(batch: Sequence[Annotation], extra: Mapping[str, str]) -> dict[str, list[Any]]:
-    """Declared attributes by column, for programs that know columns only."""
-    casts: dict[str, Any] = {"double": float, "int64": int, "bool": bool, "string": _text}
-    out: dict[str, list[Any]] = {}
-    for column, type_ in extra.items():
-        values = [a.attributes.get(column) for a in batch]
-        out[column] = [None if v is None else casts[type_](v) for v in values]
-    return out
-
-
-def _text(value: Any) -> str:
-    """A value as a text; lists as JSON."""
-    return value if isinstance(value, str) else _dump(value)
-
-
-def _dump(value: object) -> str:
-    """Compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 # ---- reading
