@@ -4,6 +4,7 @@ import { defineConfig } from "vite";
 /** Compiles the unit tests for node, which runs no TypeScript itself. */
 export default defineConfig({
   publicDir: false,
+  ssr: { noExternal: true },
   build: {
     ssr: true,
     target: "node20",

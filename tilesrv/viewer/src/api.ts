@@ -15,6 +15,8 @@ export interface Frame {
   type: "geo" | "patient" | "pixel";
   crs?: string;
   uid?: string;
+  /** Millimetres from row to row and from column to column, of pictures that know it. */
+  spacing?: [number, number];
 }
 
 export interface Verdict {

@@ -40,6 +40,11 @@ export function millimetres(value: number): string {
   return value >= 100 ? `${short(value / 10, 4)} cm` : `${short(value, 3)} mm`;
 }
 
+/** An area in square millimetres. */
+export function squareMillimetres(value: number): string {
+  return value >= 1000 ? `${short(value / 100, 4)} cm²` : `${short(value, 4)} mm²`;
+}
+
 /** Name of a frame: a CRS by its code, or by the name at the head of its WKT. */
 export function frameName(frame: Frame): string {
   if (frame.type === "patient") return "patient (LPS)";

@@ -29,7 +29,7 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   { tool: "brush", label: "Brush", icon: "brush", key: "d" },
   { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
   null,
-  { tool: "measure", label: "Measure length, angle and area", icon: "ruler", key: "m" },
+  { tool: "measure", label: "Measure lengths, angles, areas and the values in them", icon: "ruler", key: "m" },
 ];
 
 /** All of it. */
@@ -41,7 +41,7 @@ export class SceneAnnotations {
   private readonly masks: MaskTiles;
   private readonly regions: Regions;
 
-  constructor(image: ImageRecord, scene: SceneMap, native: Native, mercator: Mercator | null, keys: Keys) {
+  constructor(image: ImageRecord, scene: SceneMap, native: Native, mercator: Mercator | null, keys: Keys, bands: () => readonly number[]) {
     this.store = new AnnotationStore(image.id);
     this.bench = new Bench<Tool>({
       store: this.store,
@@ -54,7 +54,7 @@ export class SceneAnnotations {
       measure: (feature) => sizeOfFeature(image, native.grid, feature),
     });
     this.editor = new Editor({
-      image, scene, native, mercator,
+      image, scene, native, mercator, bands,
       store: this.store,
       labels: this.bench.labels,
       selected: (ids) => this.bench.selected.show(ids),
@@ -72,7 +72,7 @@ export class SceneAnnotations {
       this.masks.refresh();
       this.layers.refresh();
     });
-    scene.map.getTargetElement()?.parentElement?.append(this.editor.ruler.text);
+    scene.map.getTargetElement()?.parentElement?.append(this.editor.ruler.element);
     this.bench.showTool("select");
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => this.editor.cancel());
     keys.add("Draw", ["Enter"], "Finish the line or polygon", () => this.editor.finishDrawing());

@@ -38,6 +38,8 @@ export interface EditorOptions {
   mercator: Mercator | null;
   store: AnnotationStore;
   labels: Labels;
+  /** Bands that are shown, counted from 1. */
+  bands: () => readonly number[];
   /** Told when another selection or tool counts. */
   selected: (ids: readonly string[]) => void;
   tool: (tool: Tool) => void;
@@ -71,10 +73,10 @@ export class Editor {
     this.modify = new Modify({ features: this.chosen, pixelTolerance: 9, style: handleStyle(true) });
     this.snap = new Snap({ source: this.source, pixelTolerance: 8 });
     this.brush = new Brush({ grid: native.grid, colour: () => labels.colour(labels.current), done: (stroke, op) => this.paint(stroke, op) });
-    this.ruler = new Ruler(options.image, native.grid);
+    this.ruler = new Ruler({ image: options.image, grid: native.grid, bands: options.bands });
     const layers = [this.tiles.layer, this.masks.layer, this.layer, this.handles.layer, this.ruler.layer, this.brush.layer];
     for (const layer of layers) scene.map.addLayer(layer);
-    for (const one of [this.translate, this.modify, this.handles, this.ruler.draw, this.snap, this.brush]) scene.map.addInteraction(one);
+    for (const one of [this.translate, this.modify, this.handles, ...this.ruler.draws, this.snap, this.brush]) scene.map.addInteraction(one);
     this.listen();
   }
 

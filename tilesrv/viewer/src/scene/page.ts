@@ -65,7 +65,7 @@ export class ScenePage implements Page {
       change: (display) => this.show(display),
       visible: () => this.visible(native),
     });
-    const annotations = new SceneAnnotations(this.image, scene, native, mercator, this.keys);
+    const annotations = new SceneAnnotations(this.image, scene, native, mercator, this.keys, () => this.display.bands);
     this.annotations = annotations;
     const { bench } = annotations;
     const probe = new Probe(scene, this.image, native, bench.status, this.zoomText);

@@ -1,43 +1,91 @@
-/** Measuring without annotating: a line with its length, its last angle, and the area that it would close. */
+/** Measuring without annotating: a line with its length and last angle, an area or an ellipse with the values in it. */
 
 import Draw from "ol/interaction/Draw";
 import LineString from "ol/geom/LineString";
 import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
-import type { ImageRecord } from "../api";
-import { h } from "../dom";
+import type { Feature } from "../annotate/model";
+import { words, type ImageRecord } from "../api";
+import { fill, h } from "../dom";
 import type { Grid2 } from "../grid";
-import { areaOf, lengthOf } from "./measure";
+import { mapFeature } from "./convert";
+import { drawing, type Drawn } from "./draw";
+import { angleAt, areaOf, lengthOf, sizeOfFeature, valueLines, valuesUnder } from "./measure";
 import { sketch } from "./styles";
 
 const COLOUR = "#ffd84a";
+const KINDS = ["line", "area", "ellipse"] as const;
+type Kind = (typeof KINDS)[number];
+const NAMES: Record<Kind, string> = { line: "Line and angle", area: "Area", ellipse: "Ellipse" };
 
-/** Angle between the last two stretches of a line on the map, in degrees; null before there are two. Pure. */
-export function lastAngle(places: readonly (readonly number[])[]): number | null {
-  const [a, b, c] = places.slice(-3);
-  if (!a || !b || !c) return null;
-  const way = (from: readonly number[], to: readonly number[]): number => Math.atan2((to[1] ?? 0) - (from[1] ?? 0), (to[0] ?? 0) - (from[0] ?? 0));
-  const turn = Math.abs(((way(b, a) - way(b, c)) * 180) / Math.PI) % 360;
-  return turn > 180 ? 360 - turn : turn;
+export interface RulerOptions {
+  image: ImageRecord;
+  grid: Grid2;
+  /** Bands that are shown, counted from 1. */
+  bands: () => readonly number[];
 }
 
 /** The ruler. */
 export class Ruler {
   readonly text = h("div", { class: "ruler", role: "status", hidden: true });
+  private readonly choice = h("div", { class: "segments", role: "group", "aria-label": "What is measured" });
+  readonly element = h("div", { class: "measuring", hidden: true }, this.choice, this.text);
   readonly layer: VectorLayer;
-  readonly draw: Draw;
+  readonly draws: readonly Draw[];
   private readonly source = new VectorSource();
+  private readonly units: Map<string, string>;
+  private kind: Kind = "line";
+  private isActive = false;
   private turn = 0;
 
-  constructor(
-    private readonly image: ImageRecord,
-    private readonly grid: Grid2,
-  ) {
+  constructor(private readonly options: RulerOptions) {
+    const { grid, image } = options;
+    this.units = new Map(image.bands.flatMap(({ name, unit }) => (unit ? [[name, unit] as const] : [])));
     this.layer = new VectorLayer({ source: this.source, style: sketch(COLOUR), zIndex: 35 });
-    this.draw = new Draw({ type: "LineString", source: this.source, style: sketch(COLOUR), stopClick: true });
-    this.draw.setActive(false);
-    this.draw.on("drawstart", ({ feature }) => {
-      this.source.clear();
+    const shape = (tool: "polygon" | "ellipse"): Draw => drawing(tool, grid, sketch(COLOUR), (drawn) => void this.measure(drawn));
+    this.draws = [this.line(), shape("polygon"), shape("ellipse")];
+    for (const draw of this.draws) {
+      draw.setActive(false);
+      draw.on("drawstart", () => this.clear());
+    }
+    this.offer();
+  }
+
+  /** The interaction that is in hand. */
+  get draw(): Draw | undefined {
+    return this.draws[KINDS.indexOf(this.kind)];
+  }
+
+  setActive(active: boolean): void {
+    this.isActive = active;
+    for (const draw of this.draws) draw.setActive(active && draw === this.draw);
+    this.element.hidden = !active;
+    if (!active) this.clear();
+  }
+
+  private offer(): void {
+    fill(this.choice, ...KINDS.map((kind) => h("button", {
+      type: "button", "aria-pressed": kind === this.kind,
+      on: {
+        click: () => {
+          this.kind = kind;
+          this.offer();
+          this.clear();
+          this.setActive(this.isActive);
+        },
+      },
+    }, NAMES[kind])));
+  }
+
+  private clear(): void {
+    this.source.clear();
+    this.turn++;
+    this.text.hidden = true;
+  }
+
+  private line(): Draw {
+    const draw = new Draw({ type: "LineString", source: this.source, style: sketch(COLOUR), stopClick: true });
+    draw.on("drawstart", ({ feature }) => {
       let corners = 0;
       const geometry = feature.getGeometry();
       if (!(geometry instanceof LineString)) return;
@@ -45,32 +93,54 @@ export class Ruler {
         const places = geometry.getCoordinates();
         if (places.length === corners) return; // only the pointer moved
         corners = places.length;
-        void this.tell(places.slice(0, -1));
+        void this.tellLine(places.slice(0, -1));
       });
     });
-    this.draw.on("drawend", ({ feature }) => {
+    draw.on("drawend", ({ feature }) => {
       const geometry = feature.getGeometry();
-      if (geometry instanceof LineString) void this.tell(geometry.getCoordinates());
+      if (geometry instanceof LineString) void this.tellLine(geometry.getCoordinates());
     });
+    return draw;
   }
 
-  setActive(active: boolean): void {
-    this.draw.setActive(active);
-    if (active) return;
-    this.source.clear();
-    this.turn++;
-    this.text.hidden = true;
-  }
-
-  private async tell(places: readonly number[][]): Promise<void> {
+  private async tellLine(places: readonly number[][]): Promise<void> {
     const mine = ++this.turn;
     if (places.length < 2) return;
-    const world = places.map(([x = 0, y = 0]) => this.grid.fromMap([x, y]));
-    const parts = [await lengthOf(this.image, this.grid, world)];
-    const angle = lastAngle(places);
-    if (angle !== null) parts.push(`${angle.toFixed(1)}°`, `closed: ${await areaOf(this.image, this.grid, [[...world, world[0] ?? []]])}`);
+    const { image, grid } = this.options;
+    const world = places.map(([x = 0, y = 0]) => grid.fromMap([x, y]));
+    const parts = [await lengthOf(image, grid, world)];
+    if (world.length > 2) {
+      const [angle, { area }] = await Promise.all([angleAt(image, grid, world.slice(-3)), areaOf(image, grid, [[...world, world[0] ?? []]])]);
+      parts.push(`${angle.toFixed(1)}°`, `closed: ${area}`);
+    }
+    if (mine === this.turn) this.say(parts.join("   "));
+  }
+
+  /** Size of a shape at once, then the values in it, which the server has to look at. */
+  private async measure(drawn: Drawn): Promise<void> {
+    const { image, grid, bands } = this.options;
+    const feature: Feature = {
+      type: "Feature", id: "measured", geometry: drawn.geometry, ...(drawn.shape ? { shape: drawn.shape } : {}),
+      properties: { label: "", attributes: {} },
+    };
+    const shown = mapFeature(feature, grid);
+    if (shown) this.source.addFeature(shown);
+    const mine = ++this.turn;
+    const size = await sizeOfFeature(image, grid, feature);
     if (mine !== this.turn) return;
+    this.say(`${size}\n…`);
+    let told: string;
+    try {
+      const zone = await valuesUnder(image, feature, bands());
+      told = zone ? [`${zone.count.toLocaleString("en")} pixels`, ...valueLines(zone, this.units)].join("\n") : "";
+    } catch (error) {
+      told = `No values: ${words(error)}`;
+    }
+    if (mine === this.turn) this.say(`${size}\n${told}`);
+  }
+
+  private say(text: string): void {
     this.text.hidden = false;
-    this.text.textContent = parts.join("   ");
+    this.text.textContent = text;
   }
 }

@@ -1,24 +1,29 @@
 /** The scale bar: true on the ground at the middle of the view, whatever the projection. */
 
-import { getDistance } from "ol/sphere";
+import { toLonLat } from "ol/proj";
 import { getJson, imagePath, type ImageRecord } from "../api";
 import { h } from "../dom";
 import { metres, roundBelow } from "../format";
+import { pathLength } from "../geodesy";
 import type { SceneMap } from "./map";
 import type { Native } from "./tiles";
 
 const LONGEST = 140;
+/** Places of one request, whose address the server bounds. */
+const AT_ONCE = 128;
 
 /** Longitudes and latitudes of places in the image's frame, as the server transforms them; null where there is none. */
 export async function toDegrees(image: ImageRecord, places: readonly (readonly number[])[]): Promise<([number, number] | null)[]> {
-  const found: ([number, number] | null)[] = [];
-  for (let start = 0; start < places.length; start += 256) {
-    const part = places.slice(start, start + 256);
-    const answer = await getJson<{ coords: ([number, number] | null)[] }>(
-      imagePath(image.id, `/transform?coords=${part.flat().join()}&to=EPSG:4326`));
-    found.push(...answer.coords);
-  }
-  return found;
+  const parts: (readonly (readonly number[])[])[] = [];
+  for (let start = 0; start < places.length; start += AT_ONCE) parts.push(places.slice(start, start + AT_ONCE));
+  const answers = await Promise.all(parts.map((part) => getJson<{ coords: ([number, number] | null)[] }>(
+    imagePath(image.id, `/transform?coords=${part.flat().join()}&to=EPSG:4326`))));
+  return answers.flatMap((answer) => answer.coords);
+}
+
+function degreesOf(place: [number, number]): [number, number] {
+  const [longitude = 0, latitude = 0] = toLonLat(place);
+  return [longitude, latitude];
 }
 
 /** The bar in the corner of the map. */
@@ -51,11 +56,11 @@ export class ScaleBar {
   /** Metres on the ground of a pixel of the screen at a place of the map. */
   private async groundSize([x, y]: [number, number], resolution: number): Promise<number | null> {
     const reach = 10 * resolution;
-    if (this.scene.mode === "map") return resolution / Math.cosh(y / 6378137);
+    if (this.scene.mode === "map") return pathLength([degreesOf([x - reach, y]), degreesOf([x + reach, y])]) / 20;
     const grid = this.native.grid;
     const ends = [grid.fromMap([x - reach, y]), grid.fromMap([x + reach, y])];
     const [left, right] = await toDegrees(this.image, ends);
-    return left && right ? getDistance(left, right) / 20 : null;
+    return left && right ? pathLength([left, right]) / 20 : null;
   }
 
   private show(perPixel: number, words: (value: number) => string): void {
