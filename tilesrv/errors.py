@@ -27,6 +27,8 @@ from bigimage.model.problem import Invalid, Problem
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:bigimage:problem:"
+MOST_IN_DETAIL = 10
+"""Most problems that the sentence about what happened repeats."""
 
 
 class BadRequest(InputError):
@@ -152,6 +154,15 @@ def document(status: int, name: str | None, detail: str, problems: tuple[str, ..
     return body
 
 
+def _detail(error: Exception, problems: tuple[str, ...]) -> str:
+    """What happened in one sentence: of many problems the first few, as `problems` has them all."""
+    whole, listed = str(error), "; ".join(problems)
+    if len(problems) <= MOST_IN_DETAIL or not whole.endswith(listed):
+        return whole
+    first = "; ".join(problems[:MOST_IN_DETAIL])
+    return f"{whole.removesuffix(listed)}{first}; and {len(problems) - MOST_IN_DETAIL} more"
+
+
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """Answer that carries a problem document."""
     extra = {"Cache-Control": "no-store", **(headers or {})}
@@ -165,8 +176,9 @@ async def on_bigimage_error(request: Request, error: Exception) -> Response:
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     folder = request.app.state.folder
-    problems = tuple(p.replace(folder, "the workspace") for p in getattr(error, "problems", ()))
-    body = document(status, name, str(error).replace(folder, "the workspace"), problems)
+    given: tuple[str, ...] = getattr(error, "problems", ())
+    problems = tuple(p.replace(folder, "the workspace") for p in given)
+    body = document(status, name, _detail(error, given).replace(folder, "the workspace"), problems)
     if isinstance(error, Invalid):
         body["details"] = problem_list(error.details)
     return respond({**body, **getattr(error, "members", {})}, headers)

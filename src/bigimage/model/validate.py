@@ -258,8 +258,17 @@ def _planar_outside(
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     low, high = np.minimum.reduceat(index, starts), np.maximum.reduceat(index, starts)
     away = (high < 0).any(axis=1) | (low > np.asarray(grid.shape)).any(axis=1)
-    for k in owner[starts][away].tolist():
-        yield planar[k], Problem("outside", "geometry", "it lies outside the image")
+    if away.any():
+        problem = _away(grid)
+        yield from ((planar[k], problem) for k in owner[starts][away].tolist())
+
+
+def _away(grid: Grid) -> Problem:
+    """Problem of a geometry that lies wholly outside the image."""
+    bounds = grid.world_bounds()
+    spans = zip("xyz", bounds.minimum, bounds.maximum, strict=False)
+    where = ", ".join(f"{axis} from {low:.9g} to {high:.9g}" for axis, low, high in spans)
+    return Problem("outside", "geometry", f"it lies outside the image, which has {where}, in {grid.frame}")
 
 
 def _outside(shape: Shape, grid: Grid) -> Iterator[Problem]:
@@ -276,4 +285,4 @@ def _outside(shape: Shape, grid: Grid) -> Iterator[Problem]:
         return
     index = grid.to_index(points)
     if (index.max(axis=0) < 0).any() or (index.min(axis=0) > np.asarray(grid.shape)).any():
-        yield Problem("outside", "geometry", "it lies outside the image")
+        yield _away(grid)

@@ -63,6 +63,16 @@ def test_the_document_lists_all_problems() -> None:
     assert body["status"] == 500
 
 
+def test_of_many_problems_the_sentence_repeats_a_few() -> None:
+    problems = tuple(f"line {k} in /data/images: wrong" for k in range(500))
+    _, body = _answer(core.DataError("bad file", problems))
+    assert len(body["problems"]) == 500
+    assert body["detail"].startswith("bad file: line 0 in ")
+    assert body["detail"].endswith("; and 490 more")
+    assert len(body["detail"]) < 1000
+    assert "/data/images" not in body["detail"] + body["problems"][499]
+
+
 def test_places_on_the_server_are_not_told() -> None:
     _, body = _answer(core.NotFound("no image in /data/images/x"))
     assert body["detail"] == "no image in the workspace/x"
