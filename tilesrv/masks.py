@@ -13,7 +13,7 @@ from bigimage.model.patch import Patch
 from bigimage.pyramid.labels import NAME, check_layer_name
 from bigimage.rasterize.burn import RULES
 from bigimage.rasterize.layer import Layer
-from bigimage.rasterize.modes import MODES, MOST_BANDS, banded, check_mode
+from bigimage.rasterize.modes import MODES, MOST_BANDS, check_mode
 from tilesrv.bodies import read_object
 from tilesrv.context import context_of
 from tilesrv.display import RAW, choose_bands
@@ -149,7 +149,7 @@ def layer_document(layer: Layer, latest: int, root: str) -> dict[str, Any]:
         "axes": list(info.axes),
         "shape": list(info.shape),
         "bands": [band.name for band in info.bands],
-        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in banded(painted.palette.classes)],
+        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in layer.classes],
         "background": painted.palette.background,
         "schema": painted.palette.schema,
         "unknown": list(painted.unknown),

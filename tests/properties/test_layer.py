@@ -17,7 +17,7 @@ from bigimage.model.change import Added, BrushPatch, Change, Edited, Removed
 from bigimage.model.image import ImageInfo
 from bigimage.model.mask import Mask
 from bigimage.model.shape import Ellipse, Line, Point, Polygon, Shape
-from bigimage.rasterize.modes import MODES
+from bigimage.rasterize.modes import MODES, OBJECT_MODES
 from bigimage.rasterize.paint import Order, Studio, paint
 from tests.painting import drawn, raster, shards, store_of, studio
 
@@ -97,6 +97,11 @@ def test_an_updated_layer_is_the_layer_painted_at_once(mode: str, data: st.DataO
         assert layer.revision == whole.revision == place.latest
         assert layer.painted.unknown == whole.painted.unknown == ()
         assert shards(place.folder / "labels" / "kept") == shards(place.folder / "labels" / "fresh")
+        assert set(layer.painted.values) >= set(whole.painted.values)
+        if mode in OBJECT_MODES:
+            assert list(layer.instances()) == list(whole.instances())
+            objects = np.unique(whole.pyramid.read_index(place.info.grid.box).array[-1])
+            assert set(objects.tolist()) - {0} <= set(whole.instances().ids.tolist())
         store_of(place).close()
 
 

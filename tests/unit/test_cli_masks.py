@@ -99,6 +99,30 @@ def test_the_command_tells_what_it_painted(workspace: Workspace) -> None:
     assert "town is sound" in run(workspace, "validate", "town")
 
 
+def test_layers_are_listed_with_the_labels_that_occur(workspace: Workspace) -> None:
+    workspace.rasterize("town")
+    workspace.rasterize("town", mode="panoptic")
+    lines = run(workspace, "masks", "town").splitlines()
+    assert lines[0].split() == ["layer", "mode", "rule", "revision", "labels"]
+    assert lines[2].split() == ["semantic", "semantic", "center", "1", "of", "1", "house", "(3)"]
+    (left,) = json.loads(run(workspace, "masks", "town", "--remove", "semantic", "--json"))
+    assert (left["layer"], left["current"], left["bands"]) == ("panoptic", True, ["class", "instance"])
+    assert left["classes"] == [{"value": 3, "name": "house", "color": "#ff0000"}]
+
+
+def test_objects_are_told_by_their_annotations(workspace: Workspace) -> None:
+    (other,) = workspace.annotations.add("town", shapely.box(500_050, 4_999_980, 500_060, 4_999_990), label="road")
+    workspace.rasterize("town", mode="instance")
+    told = json.loads(run(workspace, "instances", "town", "--json"))
+    assert [one["label"] for one in told] == ["house", "road"]
+    (one,) = json.loads(run(workspace, "instances", "town", "--id", "2", "--json"))
+    assert one == {"id": 2, "annotation": str(other.id), "label": "road", "value": 9, "version": 1}
+    assert run(workspace, "instances", "town", "--annotation", str(other.id)).splitlines()[1].split()[0] == "2"
+    workspace.rasterize("town")
+    refused = CliRunner().invoke(cli, ["--workspace", str(workspace.path), "instances", "town", "--layer", "semantic"])
+    assert isinstance(refused.exception, NotFound)
+
+
 def test_labels_that_the_schema_does_not_know_are_told(workspace: Workspace) -> None:
     kept = SCHEMA.labels[:1]
     workspace.annotations.set_schema(type(SCHEMA)(labels=kept))

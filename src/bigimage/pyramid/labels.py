@@ -4,13 +4,15 @@ A layer's `zarr.json` documents say what it is and never change while it is pain
 `painted.json` beside them, so that an edit rewrites one small file. The list of layers stands in `labels/zarr.json`.
 """
 
+import ctypes
+import errno
 import fcntl
 import os
 import re
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,11 @@ from bigimage.pyramid.record import to_document
 
 LABELS = "labels"
 PAINTED = "painted.json"
+TABLE = "instances"
+"""Group of a layer that tells which annotations its objects are; only layers of objects have it."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,10 @@ class LabelClass:
 
     value: int
     name: str
-    color: str
-    """Such as `#1f77b4`."""
+    color: str | None
+    """Such as `#1f77b4`; None where viewers choose."""
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What else is said of it: names and JSON values."""
 
 
 def check_layer_name(name: str) -> str:
@@ -99,18 +107,31 @@ def write_layer(
         }
         for number, level in enumerate(plan.levels)
     ]
-    ome_document = layer_ome(info, grids, name)
-    ome_document["image-label"] = {
-        "colors": [{"label-value": c.value, "rgba": list(color_bytes(c.color))} for c in classes],
-        "properties": [{"label-value": c.value, "name": c.name} for c in classes],
-        "source": {"image": "../../"},
-    }
     attributes = {
-        "ome": ome_document,
+        "ome": layer_ome(info, grids, name) | {"image-label": image_label(classes)},
         **geozarr.root_attributes(grids, method=method),
         NAMESPACE: to_document(info) | {"layer": {"name": name, **facts}, "levels": levels},
     }
     write_json(root / METADATA, group_document(attributes), sync=True)
+
+
+def image_label(classes: Sequence[LabelClass]) -> dict[str, Any]:
+    """OME's `image-label` for values; lists that would be empty are left out, as it asks for."""
+    document: dict[str, Any] = {"source": {"image": "../../"}}
+    colors = [{"label-value": c.value, "rgba": list(color_bytes(c.color))} for c in classes if c.color is not None]
+    properties = [{"label-value": c.value, "name": c.name, **c.facts} for c in classes]
+    return document | ({"colors": colors} if colors else {}) | ({"properties": properties} if properties else {})
+
+
+def relabel_layer(root: Path, classes: Sequence[LabelClass]) -> bool:
+    """Write what the values of the layer in a folder are, where that changed; whether it did. Raises BackendError."""
+    document = read_json(root / METADATA)
+    told = image_label(classes)
+    if document["attributes"]["ome"].get("image-label") == told:
+        return False
+    document["attributes"]["ome"]["image-label"] = told
+    write_json(root / METADATA, document, sync=True)
+    return True
 
 
 def layer_ome(info: ImageInfo, grids: Sequence[Grid], name: str) -> dict[str, Any]:
@@ -126,6 +147,54 @@ def list_layer(image: Path, name: str) -> None:
         _list(image, sorted({*layer_names(image), name}))
 
 
+def unfinished_folder(image: Path, name: str) -> Path:
+    """Where a layer is painted before it takes its place; no layer has such a name."""
+    return image / LABELS / f".{name}.unfinished"
+
+
+def publish_layer(image: Path, name: str) -> None:
+    """Put a layer that was painted beside its place into it, at once, and list it; one that was there is deleted.
+
+    Readers find the old layer whole or the new one whole. Raises BackendError.
+    """
+    made, place = unfinished_folder(image, name), layer_folder(image, name)
+    with _alone(image):
+        try:
+            if place.exists():
+                exchange(made, place)
+            else:
+                made.rename(place)
+        except OSError as error:
+            raise BackendError(f"cannot put {made} into its place {place}: {error.strerror}") from error
+        _list(image, sorted({*layer_names(image), name}))
+    clear(made)
+
+
+def clear(folder: Path) -> None:
+    """Delete a folder, if it is there. Raises BackendError."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise BackendError(f"cannot remove {folder}: {error.strerror}") from error
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders change places in one step, or where the system cannot do that, in two. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if (rename := getattr(libc, "renameat2", None)) is not None:
+        names = (ctypes.c_char_p(os.fsencode(path.absolute())) for path in (one, other))
+        first, second = names
+        if rename(_HERE, first, _HERE, second, _EXCHANGE) == 0:
+            return
+        if (number := ctypes.get_errno()) not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), str(one))
+    aside = one.with_name(f"{one.name}.old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
+
+
 def remove_layer(image: Path, name: str) -> None:
     """Delete a layer. Raises NotFound when there is none, BackendError."""
     with _alone(image):
@@ -133,10 +202,7 @@ def remove_layer(image: Path, name: str) -> None:
         if name not in names:
             raise NotFound(f"no layer {name!r}; there are {', '.join(names) or 'none'}")
         _list(image, [n for n in names if n != name])
-    try:
-        shutil.rmtree(layer_folder(image, name))
-    except OSError as error:
-        raise BackendError(f"cannot remove {layer_folder(image, name)}: {error.strerror}") from error
+    clear(layer_folder(image, name))
 
 
 @contextmanager
@@ -169,4 +235,7 @@ def _list(image: Path, names: Sequence[str]) -> None:
         for level in layer["attributes"][NAMESPACE]["levels"]:
             for key in (f"{LABELS}/{name}/{level['path']}", f"{LABELS}/{name}/{level['path']}/image"):
                 kept[key] = read_json(image / key / METADATA)
+        table = layer_folder(image, name) / TABLE
+        for document in sorted([*table.glob(METADATA), *table.glob(f"*/{METADATA}")]):
+            kept[document.parent.relative_to(image).as_posix()] = read_json(document)
     write_json(image / METADATA, {**root, "consolidated_metadata": {**consolidated, "metadata": kept}}, sync=True)

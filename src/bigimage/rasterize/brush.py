@@ -21,11 +21,6 @@ WORD = 32
 class Brush(Protocol):
     """Paints blocks of a layer's finest level."""
 
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """Labels in sight that the schema does not know."""
-        ...
-
     def paint(self, box: IndexBox) -> NDArray[Any] | None:
         """Pixels (bands, spatial…) of a box of level-0 indexes; None where nothing is painted."""
         ...
@@ -39,11 +34,6 @@ class RasterBrush:
     mode: Mode
     rule: Rule
     palette: Palette
-
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """Labels in sight that the schema does not know, where they are not painted."""
-        return self.drawing.unknown
 
     def paint(self, box: IndexBox) -> NDArray[Any] | None:
         """Pixels (bands, rows, columns) of a box; None where nothing is painted."""

@@ -1,38 +1,56 @@
 """What changed since a layer was painted: the log → boxes of pixels to paint again. Reads the store, writes nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import shapely
 
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
+from bigimage.model.change import changed_id
 from bigimage.model.mask import union_box
 from bigimage.model.where import Where
 from bigimage.rasterize.layer import Painted, region_box
+from bigimage.rasterize.modes import OBJECT_MODES
 from bigimage.rasterize.plan import MARGIN, painted_box
 from bigimage.store.door import AnnotationStore
 
 MOST_CHANGES = 20_000
 """Changes behind a revision from which all is painted again: reading the log would take longer."""
-OBJECT_MODES = ("instance", "panoptic")
 
 
-def changed_boxes(store: AnnotationStore, grid: Grid, shown: Painted, *, until: int) -> list[IndexBox] | None:
-    """Boxes of pixels that the log's changes behind the shown revision can have altered; None for all of them."""
+@dataclass(frozen=True, slots=True)
+class Dirt:
+    """What is to be painted again."""
+
+    boxes: tuple[IndexBox, ...]
+    """Boxes of level-0 pixels, in order."""
+    changed: frozenset[UUID] = frozenset()
+    """Annotations that changed."""
+
+
+def changed_since(store: AnnotationStore, grid: Grid, shown: Painted, *, until: int) -> Dirt | None:
+    """What the log's changes behind the shown revision can have altered; None for all of it."""
     if shown.revision is None:
         return None
     boxes: set[IndexBox] = set()
-    count = 0
+    changed: list[UUID] = []
     for logged in store.changes(shown.image, since=shown.revision, until=until, limit=MOST_CHANGES + 1):
-        count += 1
-        if count > MOST_CHANGES:
+        changed.append(changed_id(logged.change))
+        if len(changed) > MOST_CHANGES:
             return None
         if logged.extent is not None:
             boxes.add(painted_box(grid, *logged.extent))
-    if count and (shown.mode in OBJECT_MODES or shown.fill_between):
+    if changed and (shown.mode in OBJECT_MODES or shown.fill_between):
         boxes.update(_objects(store, grid, shown))
-    return [box for box in boxes if box.size]
+    return Dirt(in_order(box for box in boxes if box.size), frozenset(changed))
+
+
+def in_order(boxes: Iterable[IndexBox]) -> tuple[IndexBox, ...]:
+    """Boxes, each once, in the order in which layers record them."""
+    return tuple(sorted(set(boxes), key=lambda box: (box.start, box.stop)))
 
 
 def _objects(store: AnnotationStore, grid: Grid, shown: Painted) -> Iterator[IndexBox]:

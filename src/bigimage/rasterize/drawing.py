@@ -40,8 +40,6 @@ class Drawing:
     """(n,) place of each shape's class in the palette; -1 where the schema does not know its label."""
     ids: NDArray[np.uint32]
     """(n,) id of each shape's object; 0 for reviewed regions."""
-    unknown: tuple[str, ...]
-    """Labels that the schema does not know, where they are left out."""
 
     @property
     def is_empty(self) -> bool:
@@ -115,7 +113,6 @@ def draw(
         prepared,
         np.concatenate([np.full(n, background, np.int64), classes]),
         np.concatenate([np.zeros(n, np.uint32), ids]),
-        unknown_in(columns, palette) if known_only else (),
     )
 
 
@@ -135,11 +132,6 @@ def in_32_bits(ids: NDArray[np.int64]) -> NDArray[np.uint32]:
     if len(ids) and int(ids.max()) > MOST_IDS:
         raise InputError(f"object {int(ids.max())} has no id in the 32 bits that a layer of instances has")
     return ids.astype(np.uint32)
-
-
-def unknown_in(columns: Columns, palette: Palette) -> tuple[str, ...]:
-    """Labels of annotations that the schema does not know."""
-    return tuple(name for name in columns.names if name not in palette.by_name)
 
 
 def _ellipse(rest: str | None) -> tuple[shapely.Geometry, NDArray[np.float64]]:

@@ -15,10 +15,12 @@ from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.where import Where
 from bigimage.rasterize.brush import RasterBrush
-from bigimage.rasterize.drawing import draw, in_32_bits, in_order, unknown_in
+from bigimage.rasterize.drawing import draw, in_32_bits, in_order
+from bigimage.rasterize.instances import Rows
 from bigimage.rasterize.layer import Painted, region_box, region_outline
+from bigimage.rasterize.modes import OBJECT_MODES
 from bigimage.rasterize.plan import MARGIN
-from bigimage.rasterize.run import Easel
+from bigimage.rasterize.run import Easel, Sight
 from bigimage.rasterize.scene import scene_of
 from bigimage.rasterize.volume import VolumeBrush
 from bigimage.store.door import AnnotationStore, Columns
@@ -118,8 +120,8 @@ class RasterEasel:
             return []
         return [region_outline(text, self.grid) for text in self.painted.reviewed]
 
-    def brush(self, window: IndexBox, t: int) -> RasterBrush:
-        """Brush for boxes within a window of level-0 indexes."""
+    def look(self, window: IndexBox, t: int) -> Sight:
+        """What boxes within a window of level-0 indexes are painted from."""
         painted, store = self.painted, self.link.store
         where = Where(t=t) if self.timed else None
         columns = store.columns(painted.image, window_box(self.grid, window), where=where)
@@ -133,7 +135,10 @@ class RasterEasel:
             reviewed=self.regions,
             known_only=painted.mode != "instance",
         )
-        return RasterBrush(drawing, painted.mode, painted.rule, painted.palette)
+        brush = RasterBrush(drawing, painted.mode, painted.rule, painted.palette)
+        return Sight(
+            brush, columns.names, _rows(columns, drawing.ids[len(drawing.ids) - len(columns.places) :], painted)
+        )
 
 
 @dataclass(eq=False)
@@ -154,51 +159,44 @@ class VolumeEasel:
         return Objects(self.link, self.painted.image)
 
     @cached_property
-    def whole(self) -> dict[int, VolumeBrush]:
-        """Brushes for the whole volume, by time."""
+    def whole(self) -> dict[int, Sight]:
+        """What the whole volume is painted from, by time."""
         return {}
 
-    def brush(self, window: IndexBox, t: int) -> VolumeBrush:
-        """Brush for boxes within a window of level-0 indexes.
+    def look(self, window: IndexBox, t: int) -> Sight:
+        """What boxes within a window of level-0 indexes are painted from.
 
         An annotation of a volume reaches over many shards, so a large window is painted from all of them, read once;
         so are windows whose slices are filled between drawn ones, which may lie far away.
         """
         if not self.painted.fill_between and window.size < LARGE:
-            return self._brush(window, t)
+            return self._look(window, t)
         with self.lock:
             if t not in self.whole:
-                self.whole[t] = self._brush(self.grid.box, t)
+                self.whole[t] = self._look(self.grid.box, t)
             return self.whole[t]
 
-    def _brush(self, window: IndexBox, t: int) -> VolumeBrush:
-        """Brush of the annotations that touch a window."""
+    def _look(self, window: IndexBox, t: int) -> Sight:
+        """The annotations that touch a window."""
         painted, store = self.painted, self.link.store
         where = Where(t=t) if self.timed else None
         columns = store.columns(painted.image, window_box(self.grid, window), where=where)
         classes, rank = in_order(columns, painted.palette)
         known_only = painted.mode != "instance"
-        ids = self.objects(columns)
+        found = self.objects(columns)
+        ids = in_32_bits(found)
         scene = scene_of(
             columns,
             self.grid,
             shown=classes >= 0 if known_only else np.ones(len(classes), np.bool_),
             read_mask=store.read_mask,
-            objects=ids if painted.fill_between else None,
+            objects=found if painted.fill_between else None,
             rule=painted.rule,
         )
-        unknown = unknown_in(columns, painted.palette) if known_only else ()
-        return VolumeBrush(
-            scene,
-            painted.mode,
-            painted.rule,
-            painted.palette,
-            classes,
-            in_32_bits(ids),
-            rank,
-            unknown,
-            self.regions,
+        brush = VolumeBrush(
+            scene, painted.mode, painted.rule, painted.palette, classes, ids, rank, reviewed=self.regions
         )
+        return Sight(brush, columns.names, _rows(columns, ids, painted))
 
     @cached_property
     def regions(self) -> tuple[IndexBox, ...]:
@@ -209,6 +207,24 @@ class VolumeEasel:
     def __reduce__(self) -> tuple[type["VolumeEasel"], tuple[StoreLink, Grid, Painted, bool]]:
         """Travels without what it has read."""
         return type(self), (self.link, self.grid, self.painted, self.timed)
+
+
+def _rows(columns: Columns, ids: NDArray[np.uint32], painted: Painted) -> Rows | None:
+    """Rows of the table of objects for what a layer shows of some annotations; None for layers without a table."""
+    if painted.mode not in OBJECT_MODES:
+        return None
+    known = np.array(
+        [painted.mode == "instance" or name in painted.palette.by_name for name in columns.names], np.bool_
+    )
+    shown = known[columns.labels] if len(columns.labels) else np.zeros(0, np.bool_)
+    return Rows(
+        columns.places[shown],
+        ids[shown],
+        columns.keys[shown],
+        columns.versions[shown],
+        columns.labels[shown],
+        columns.names,
+    )
 
 
 def easel_for(link: StoreLink, info: ImageInfo, painted: Painted) -> Easel:

@@ -16,7 +16,8 @@ from bigimage.pyramid.labels import PAINTED, layer_folder, layer_names
 from bigimage.pyramid.location import METADATA, read_json, write_json
 from bigimage.pyramid.pyramid import Caches, Pyramid
 from bigimage.rasterize.burn import RULES, Rule
-from bigimage.rasterize.modes import ORDER, Mode, Palette, check_mode
+from bigimage.rasterize.instances import Instances, read_instances
+from bigimage.rasterize.modes import ORDER, Mode, PaintClass, Palette, check_mode, shown_classes
 
 FORMAT = 1
 
@@ -41,6 +42,13 @@ class Painted:
     """Whether contours were interpolated between annotated slices of a volume."""
     unknown: tuple[str, ...] = ()
     """Labels of annotations that the schema did not know, so that they were not painted."""
+    values: tuple[int, ...] = ()
+    """Values of the labels that occur, or did since the layer was last painted whole; ascending."""
+
+    @property
+    def classes(self) -> list[PaintClass]:
+        """Labels that the layer shows, in the order of values; none where pixels hold ids of objects only."""
+        return shown_classes(self.mode, self.palette, self.values)
 
     def document(self) -> dict[str, Any]:
         """JSON values."""
@@ -57,6 +65,7 @@ class Painted:
             "reviewed": list(self.reviewed),
             "fill_between": self.fill_between,
             "unknown": list(self.unknown),
+            "values": list(self.values),
         }
 
     @classmethod
@@ -66,17 +75,20 @@ class Painted:
             if document["format"] != FORMAT:
                 raise DataError(f"layer format {document['format']} is newer than this bigimage knows ({FORMAT})")
             pending = document["pending"]
+            palette = Palette.from_document(document["palette"])
             return cls(
                 image=document["image"],
                 name=document["layer"],
                 mode=check_mode(document["mode"]),
                 rule=next(rule for rule in RULES if rule == document["rule"]),
-                palette=Palette.from_document(document["palette"]),
+                palette=palette,
                 revision=document["revision"],
                 pending=None if pending is None else tuple(IndexBox(tuple(a), tuple(b)) for a, b in pending),
                 reviewed=tuple(document["reviewed"]),
                 fill_between=document["fill_between"],
                 unknown=tuple(document["unknown"]),
+                # layers of before did not say which labels occur
+                values=tuple(document.get("values", palette.band_values)),
             )
         except (LookupError, TypeError, ValueError, StopIteration) as error:
             if isinstance(error, DataError):
@@ -106,6 +118,15 @@ class Layer:
         """Revision of the annotations that it shows."""
         return self.painted.revision
 
+    @property
+    def classes(self) -> list[PaintClass]:
+        """Labels that it shows, in the order of values; none where pixels hold ids of objects only."""
+        return self.painted.classes
+
+    def instances(self) -> Instances:
+        """Which annotations its objects are. Raises NotFound for a layer of no objects, DataError, BackendError."""
+        return read_instances(Path(self.pyramid.path), self.painted.palette)
+
 
 def read_painted(image: Path, name: str) -> Painted | None:
     """What the layer of the image in a folder shows; None where there is none. Raises DataError, BackendError."""
@@ -115,9 +136,9 @@ def read_painted(image: Path, name: str) -> Painted | None:
         return None
 
 
-def write_painted(image: Path, painted: Painted) -> None:
-    """Write what a layer shows. Raises BackendError."""
-    write_json(layer_folder(image, painted.name) / PAINTED, painted.document(), sync=True)
+def write_painted(folder: Path, painted: Painted) -> None:
+    """Write what the layer in a folder shows. Raises BackendError."""
+    write_json(folder / PAINTED, painted.document(), sync=True)
 
 
 def open_layer(image: Path, name: str, caches: Caches | None = None) -> Layer:

@@ -1,6 +1,6 @@
 """What a mask layer holds: its mode, its classes from the label schema, and the type of its pixels. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -16,6 +16,8 @@ Mode = Literal["semantic", "instance", "panoptic", "coverage", "multilayer"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 PER_CLASS: tuple[Mode, ...] = ("coverage", "multilayer")
 """Modes with a band for each class."""
+OBJECT_MODES: tuple[Mode, ...] = ("instance", "panoptic")
+"""Modes whose pixels tell objects, with a table of them; see `bigimage.rasterize.instances`."""
 MOST_BANDS = 1024
 """Most classes of a layer with a band for each."""
 FULL = 65535
@@ -166,9 +168,16 @@ def banded(classes: Sequence[PaintClass]) -> list[PaintClass]:
     return sorted(classes, key=lambda c: c.value)
 
 
-def label_classes(palette: Palette) -> list[LabelClass]:
-    """Classes for viewers, in the order of values."""
-    return [LabelClass(c.value, c.name, c.color) for c in banded(palette.classes)]
+def shown_classes(mode: Mode, palette: Palette, values: Container[int]) -> list[PaintClass]:
+    """Classes that a layer shows, in the order of values: those among some values; none where pixels hold objects."""
+    return [] if mode == "instance" else [c for c in banded(palette.classes) if c.value in values]
+
+
+def label_classes(mode: Mode, palette: Palette, values: Container[int]) -> list[LabelClass]:
+    """What the values of a layer's pixels are, for viewers, as far as they are classes."""
+    if mode in PER_CLASS:
+        return []
+    return [LabelClass(c.value, c.name, c.color) for c in shown_classes(mode, palette, values)]
 
 
 def require_schema(mode: Mode, palette: Palette) -> None:

@@ -4,33 +4,54 @@ What is about to be painted is written down first, the revision that the layer s
 ever late: the next one paints what was begun and what changed since.
 """
 
-import shutil
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigimage import parallel
-from bigimage.errors import BackendError, Conflict, InputError
-from bigimage.geometry.box import IndexBox
+from bigimage.errors import Conflict, InputError
 from bigimage.geometry.frame import require_same
 from bigimage.model.image import ImageInfo
 from bigimage.model.labels import Schema
-from bigimage.pyramid.labels import check_layer_name, layer_folder, layer_names, list_layer, remove_layer, write_layer
+from bigimage.pyramid.labels import (
+    PAINTED,
+    LabelClass,
+    check_layer_name,
+    clear,
+    layer_folder,
+    layer_names,
+    list_layer,
+    publish_layer,
+    relabel_layer,
+    unfinished_folder,
+    write_layer,
+)
 from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.pyramid.location import METADATA
 from bigimage.pyramid.pyramid import Caches
 from bigimage.rasterize.burn import RULES, Rule
-from bigimage.rasterize.dirt import changed_boxes, review_boxes
+from bigimage.rasterize.dirt import Dirt, changed_since, in_order, review_boxes
 from bigimage.rasterize.easel import StoreLink, easel_for
 from bigimage.rasterize.hold import Hold, holding
+from bigimage.rasterize.instances import Gathered, InstanceTable
 from bigimage.rasterize.layer import Layer, Painted, open_layer, read_painted, write_painted
-from bigimage.rasterize.modes import ORDER, Mode, Palette, check_mode, label_classes, layer_info, require_schema
+from bigimage.rasterize.modes import (
+    OBJECT_MODES,
+    ORDER,
+    Palette,
+    check_mode,
+    label_classes,
+    layer_info,
+    require_schema,
+)
 from bigimage.rasterize.plan import plan_units
-from bigimage.rasterize.run import Done, Easel, Painter, unchecked
+from bigimage.rasterize.run import Done, Painter, unchecked
 from bigimage.store.door import LeaseStore
 
 Progress = Callable[[int, int], None]
 """(chunks painted, chunks in all)."""
+MOST_TOLD = 1000
+"""Most objects that OME's `image-label` tells one by one, for viewers; the table tells them all."""
 ROUNDS = 5
 """How often changes that came while painting are painted too, before the rest is left to the next call."""
 
@@ -72,6 +93,17 @@ class Studio:
         """Latest revision of the image's annotations; 0 before the first."""
         found = self.link.store.revision(self.info.id)
         return 0 if found is None else found.number
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a layer is painted, and as what."""
+
+    folder: Path
+    plan: PyramidPlan
+    palette: Palette
+    is_new: bool
+    """Whether it is painted beside its place, and takes it when it is whole."""
 
 
 def paint(studio: Studio, order: Order, *, progress: Progress = lambda done, total: None) -> Layer:
@@ -138,13 +170,15 @@ def _rounds(studio: Studio, order: Order, hold: Hold, progress: Progress) -> Lay
     palette = Palette.of(studio.link.store.schema() or Schema())
     mode = check_mode(order.mode or "")
     require_schema(mode, palette)
-    plan = plan_pyramid(layer_info(studio.info, mode, palette))
-    shown = _stored(studio, order, shown, palette, plan)
+    site, shown = _site(studio, order, shown, palette)
     for _ in range(ROUNDS):
-        shown = _round(studio, order, shown, palette=palette, plan=plan, hold=hold, progress=progress)
+        shown = _round(studio, order, site, shown, hold=hold, progress=progress)
         if shown.revision == studio.latest:
             break
-    if shown.name not in layer_names(studio.folder):
+    if site.is_new:
+        hold.confirm()
+        publish_layer(studio.folder, shown.name)
+    elif shown.name not in layer_names(studio.folder):
         list_layer(studio.folder, shown.name)
     return open_layer(studio.folder, shown.name, studio.caches)
 
@@ -155,35 +189,29 @@ def _require_frame(studio: Studio) -> None:
         require_same(annotation.frame, studio.info.grid.frame)
 
 
-def _stored(studio: Studio, order: Order, shown: Painted | None, palette: Palette, plan: PyramidPlan) -> Painted:
-    """The layer with documents that fit the palette; made anew where its pixels have to be of another type."""
+def _site(studio: Studio, order: Order, shown: Painted | None, palette: Palette) -> tuple[Site, Painted]:
+    """Where to paint, with documents that fit the palette, and what is there.
+
+    A new layer, or one whose pixels have to be of another type, is painted beside its place: until it is whole, the
+    one that was there stays as it is.
+    """
     name, mode = order.name or "", check_mode(order.mode or "")
-    folder = layer_folder(studio.folder, name)
-    if shown is not None and (folder / METADATA).exists():
+    plan = plan_pyramid(layer_info(studio.info, mode, palette))
+    place = Site(layer_folder(studio.folder, name), plan, palette, is_new=False)
+    if shown is not None and (place.folder / METADATA).exists():
         if shown.palette == palette:
-            return shown
+            return place, shown
         before = layer_info(studio.info, mode, shown.palette)
         if (before.dtype, before.shape) == (plan.info.dtype, plan.info.shape):
-            _write_documents(folder, plan, palette, name=name, mode=mode)
+            _write_documents(place, shown)
             list_layer(studio.folder, name)
-            return shown
-    if name in layer_names(studio.folder):
-        remove_layer(studio.folder, name)
-    _clear(folder)
-    rule = _rule(order)
-    fresh = Painted(image=studio.info.id, name=name, mode=mode, rule=rule, palette=palette, pending=None)
-    write_painted(studio.folder, fresh)
-    _write_documents(folder, plan, palette, name=name, mode=mode)
-    return fresh
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an unfinished first paint left. Raises BackendError."""
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-    except OSError as error:
-        raise BackendError(f"cannot remove {folder}: {error.strerror}") from error
+            return place, shown
+    beside = Site(unfinished_folder(studio.folder, name), plan, palette, is_new=True)
+    clear(beside.folder)
+    fresh = Painted(image=studio.info.id, name=name, mode=mode, rule=_rule(order), palette=palette, pending=None)
+    write_painted(beside.folder, fresh)
+    _write_documents(beside, fresh)
+    return beside, fresh
 
 
 def _rule(order: Order) -> Rule:
@@ -191,44 +219,82 @@ def _rule(order: Order) -> Rule:
     return next(rule for rule in RULES if rule == order.rule)
 
 
-def _write_documents(folder: Path, plan: PyramidPlan, palette: Palette, *, name: str, mode: Mode) -> None:
+def _write_documents(site: Site, painted: Painted) -> None:
     """Write the layer's zarr documents."""
-    facts = {"mode": mode, "order": ORDER, "shows": "painted.json"}
-    method = "average" if mode == "coverage" else "mode"
-    write_layer(folder, plan, name=name, classes=label_classes(palette), facts=facts, method=method)
+    facts = {"mode": painted.mode, "order": ORDER, "shows": PAINTED}
+    method = "average" if painted.mode == "coverage" else "mode"
+    classes = _legend(site, painted)
+    write_layer(site.folder, site.plan, name=painted.name, classes=classes, facts=facts, method=method)
 
 
-def _round(
-    studio: Studio,
-    order: Order,
-    shown: Painted,
-    *,
-    palette: Palette,
-    plan: PyramidPlan,
-    hold: Hold,
-    progress: Progress,
-) -> Painted:
+def _legend(site: Site, painted: Painted) -> list[LabelClass]:
+    """What the values of pixels are: classes, or objects where they are few."""
+    if painted.mode != "instance":
+        return label_classes(painted.mode, site.palette, painted.values)
+    table = InstanceTable(site.folder)
+    if not table.has_few(MOST_TOLD):
+        return []
+    told: dict[int, LabelClass] = {}
+    for one in table.read(site.palette):
+        told.setdefault(one.id, LabelClass(one.id, one.label, None, {"annotation": str(one.annotation)}))
+    return [told[id] for id in sorted(told)]
+
+
+def _round(studio: Studio, order: Order, site: Site, shown: Painted, *, hold: Hold, progress: Progress) -> Painted:
     """Bring a layer to the latest revision; what it shows then."""
     target, reviewed = studio.latest, tuple(sorted(studio.reviewed()))
-    asked = replace(shown, rule=_rule(order), fill_between=bool(order.fill_between), palette=palette, reviewed=reviewed)
-    boxes = _dirty(studio, shown, asked, target)
-    if boxes == ():
-        done = replace(asked, revision=target)
-    else:
-        begun = replace(asked, pending=boxes)
-        write_painted(studio.folder, begun)
-        easel = easel_for(studio.link, studio.info, begun)
-        unknown = _run(studio, order, plan, begun, easel=easel, hold=hold, progress=progress)
-        known = () if boxes is None else shown.unknown
-        done = replace(begun, revision=target, pending=(), unknown=tuple(sorted({*known, *unknown})))
+    fill = bool(order.fill_between)
+    asked = replace(shown, rule=_rule(order), fill_between=fill, palette=site.palette, reviewed=reviewed)
+    dirt = _dirty(studio, site, shown, asked, target)
+    met = Gathered()
+    if dirt is None or dirt.boxes:
+        asked = replace(asked, pending=None if dirt is None else dirt.boxes)
+        write_painted(site.folder, asked)
+        _run(studio, order, site, asked, met=met, hold=hold, progress=progress)
+    done = replace(
+        asked, revision=target, pending=(), unknown=_unknown(asked, dirt, met), values=_values(asked, dirt, met)
+    )
     if done != shown:
         hold.confirm()
-        write_painted(studio.folder, done)
+        _tell(studio, site, done, dirt, met)
+        write_painted(site.folder, done)
     return done
 
 
-def _dirty(studio: Studio, shown: Painted, asked: Painted, target: int) -> tuple[IndexBox, ...] | None:
-    """Boxes to paint; None for everything."""
+def _unknown(asked: Painted, dirt: Dirt | None, met: Gathered) -> tuple[str, ...]:
+    """Labels that were left out because the schema does not know them."""
+    if asked.mode == "instance":
+        return ()
+    left_out = met.names - set(asked.palette.by_name)
+    return tuple(sorted(left_out if dirt is None else left_out | set(asked.unknown)))
+
+
+def _values(asked: Painted, dirt: Dirt | None, met: Gathered) -> tuple[int, ...]:
+    """Values of the labels that occur."""
+    palette = asked.palette
+    found = {palette.classes[palette.by_name[name]].value for name in met.names if name in palette.by_name}
+    if palette.background_class is not None and asked.reviewed:
+        found.add(palette.background_class.value)
+    return tuple(sorted(found if dirt is None else found | set(asked.values)))
+
+
+def _tell(studio: Studio, site: Site, done: Painted, dirt: Dirt | None, met: Gathered) -> None:
+    """Write the table of objects, and what the values of pixels are, where they changed."""
+    grew = False
+    if done.mode in OBJECT_MODES:
+        table, rows = InstanceTable(site.folder), met.rows()
+        if dirt is None:
+            grew = table.replace(rows, site.palette)
+        else:
+            there = {one.tobytes() for one in rows.annotations} if dirt.changed else set[bytes]()
+            gone = [one for one in dirt.changed if one.bytes not in there]
+            grew = table.update(rows, gone, site.palette)
+    if (relabel_layer(site.folder, _legend(site, done)) or grew) and not site.is_new:
+        list_layer(studio.folder, done.name)
+
+
+def _dirty(studio: Studio, site: Site, shown: Painted, asked: Painted, target: int) -> Dirt | None:
+    """What to paint; None for everything."""
     meanings = asked.palette.by_name
     if (
         shown.pending is None
@@ -236,45 +302,40 @@ def _dirty(studio: Studio, shown: Painted, asked: Painted, target: int) -> tuple
         or (shown.rule, shown.fill_between) != (asked.rule, asked.fill_between)
         or asked.palette.repaints(shown.palette, shown.mode)
         or any(name in meanings for name in shown.unknown)
+        or (shown.mode in OBJECT_MODES and not InstanceTable(site.folder).exists)
     ):
         return None
     store, grid = studio.link.store, studio.info.grid
-    changed = changed_boxes(store, grid, shown, until=target)
-    if changed is None:
+    dirt = changed_since(store, grid, shown, until=target)
+    if dirt is None:
         return None
-    boxes = {*shown.pending, *changed}
+    boxes = {*shown.pending, *dirt.boxes}
     if asked.palette.background is not None:
         boxes |= set(review_boxes(grid, shown.reviewed, asked.reviewed))
-    return tuple(sorted(boxes, key=lambda box: (box.start, box.stop)))
+    return replace(dirt, boxes=in_order(boxes))
 
 
 def _run(
-    studio: Studio,
-    order: Order,
-    plan: PyramidPlan,
-    begun: Painted,
-    *,
-    easel: Easel,
-    hold: Hold,
-    progress: Progress,
-) -> set[str]:
-    """Paint what is pending; labels that were met and that the schema does not know."""
+    studio: Studio, order: Order, site: Site, begun: Painted, *, met: Gathered, hold: Hold, progress: Progress
+) -> None:
+    """Paint what is pending, and gather what was met."""
+    plan = site.plan
     times = plan.info.shape[plan.info.axes.index("t")] if "t" in plan.info.axes else 1
     stages = plan_units(plan, begun.pending, times=times)
     total = sum(unit.cost for stage in stages for unit in stage)
     here = order.scheduler == "threads"
     # a worker process cannot ask the thread that renews the lease: there the lease is looked at after each unit
     check = hold.check if here else unchecked
-    painter = Painter(layer_folder(studio.folder, begun.name), plan, begun.mode, easel, check)
-    done, unknown = 0, set[str]()
+    easel = easel_for(studio.link, studio.info, begun)
+    painter = Painter(site.folder, plan, begun.mode, easel, check)
+    done = 0
 
     def on_done(result: Done) -> None:
         nonlocal done
         hold.check()
         done += result.chunks
-        unknown.update(result.unknown)
+        met.add(result.names, result.rows)
         progress(min(done, total), total)
 
     for stage in stages:
         parallel.run(painter.run, stage, scheduler=order.scheduler, workers=order.workers, on_done=on_done)
-    return unknown

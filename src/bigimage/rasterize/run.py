@@ -22,6 +22,7 @@ from bigimage.pyramid.shard import (
     write_shard,
 )
 from bigimage.rasterize.brush import Brush, reduce
+from bigimage.rasterize.instances import Rows
 from bigimage.rasterize.modes import Mode
 from bigimage.rasterize.plan import Shard, Unit, chunk_box, is_whole, shard_box
 
@@ -31,11 +32,23 @@ if TYPE_CHECKING:
 Position = tuple[int, ...]
 
 
-class Easel(Protocol):
-    """Brings brushes: reads the annotations of a part of the image."""
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a window is painted from."""
 
-    def brush(self, window: IndexBox, t: int) -> Brush:
-        """Brush for boxes within a window of level-0 indexes."""
+    brush: Brush
+    """Paints boxes within the window."""
+    names: tuple[str, ...]
+    """Labels in sight, those among them that the schema does not know."""
+    rows: Rows | None
+    """Annotations in sight, of a layer that tells its objects."""
+
+
+class Easel(Protocol):
+    """Looks at windows: reads the annotations of a part of the image."""
+
+    def look(self, window: IndexBox, t: int) -> Sight:
+        """What boxes within a window of level-0 indexes are painted from."""
         ...
 
 
@@ -45,8 +58,10 @@ class Done:
 
     chunks: int
     """Chunks of level 0 that were painted."""
-    unknown: frozenset[str]
-    """Labels that were met and that the schema does not know."""
+    names: frozenset[str]
+    """Labels that were met."""
+    rows: tuple[Rows, ...]
+    """Annotations that were met, of a layer that tells its objects; some of them several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,9 @@ class _Work:
     """A unit while it is painted."""
 
     unit: Unit
-    unknown: set[str]
+    names: set[str]
+    rows: dict[int, Rows]
+    """By identity: what paints a whole volume is looked at again and again."""
 
 
 def unchecked() -> None:
@@ -79,9 +96,9 @@ class Painter:
 
     def run(self, unit: Unit) -> Done:
         """Paint a unit."""
-        work = _Work(unit, set())
+        work = _Work(unit, set(), {})
         self._shard(work, unit.level, unit.shard)
-        return Done(unit.cost, frozenset(work.unknown))
+        return Done(unit.cost, frozenset(work.names), tuple(work.rows.values()))
 
     def _shard(self, work: _Work, level: int, shard: Shard) -> "NDArray[Any] | None":
         """Paint what is dirty of a shard; its pixels (bands, spatial…) when all of it was, and anything is there."""
@@ -128,8 +145,11 @@ class Painter:
         window = shard_box(step, shard) if whole else union_box(boxes.values())
         if window is None:
             return None
-        brush = self.easel.brush(window, work.unit.t)
-        work.unknown.update(brush.unknown)
+        sight = self.easel.look(window, work.unit.t)
+        brush = sight.brush
+        work.names.update(sight.names)
+        if sight.rows is not None:
+            work.rows[id(sight.rows)] = sight.rows
         if whole:
             pixels = brush.paint(window)
             self._store(0, shard, pixels, work)

@@ -114,7 +114,6 @@ class VolumeBrush:
     """(n,) id of each annotation's object."""
     rank: NDArray[np.int64]
     """(n,) place of each annotation in the burn order."""
-    unknown: tuple[str, ...] = ()
     reviewed: tuple[IndexBox, ...] = ()
     """Boxes that were reviewed: background where nothing is drawn."""
 

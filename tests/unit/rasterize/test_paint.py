@@ -1,5 +1,6 @@
 """Layers as they are painted, updated, interrupted and refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bigimage.model.labels import Label, Schema, rename
 from bigimage.model.mask import Mask
 from bigimage.model.shape import Ellipse, Tag
 from bigimage.rasterize import run
-from bigimage.rasterize.layer import Layer, read_painted
+from bigimage.rasterize.layer import Layer, open_layer, read_painted
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
 from tests.painting import SCHEMA, drawn, load, mode_of_blocks, raster, rectangle, shards, store_of, studio
 
@@ -293,6 +294,60 @@ def test_a_new_schema_repaints_what_it_changes(place: Studio, schema: Schema, va
     assert (pixels(layer)[0, :9, :9] == value).all()
     assert layer.painted.unknown == (() if value else ("house",))
     assert layer.pyramid.info.dtype == ("uint16" if len(schema.labels) > 4 else "uint8")
+
+
+@pytest.mark.parametrize("mode", ["semantic", "multilayer"])
+def test_a_layer_that_needs_other_pixels_stays_as_it_was_until_the_new_one_is_whole(
+    place: Studio, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    load(place, scattered(place))
+    before = pixels(paint(place, Order(mode=mode)))
+    store_of(place).set_schema(replace(SCHEMA, labels=(*SCHEMA.labels, Label(name="rare", value=300))), author="ann")
+    real, seen = run.write_shard, [0]
+
+    def look(path: Path, pieces: Any) -> None:
+        there = open_layer(place.folder, mode)
+        assert there.painted.pending == ()
+        assert np.array_equal(pixels(there), before)
+        seen[0] += 1
+        if seen[0] == 2:
+            raise BackendError("killed")
+        real(path, pieces)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "write_shard", look)
+        with pytest.raises(BackendError, match="killed"):
+            paint(place, Order(mode=mode))
+    assert np.array_equal(pixels(open_layer(place.folder, mode)), before)
+    after = paint(place, Order(mode=mode))
+    assert (after.pyramid.info.dtype, len(pixels(after))) == (("uint16", 1) if mode == "semantic" else ("uint8", 5))
+    assert np.array_equal(pixels(after).astype(int).sum(axis=0), before.astype(int).sum(axis=0))
+    assert [path.name for path in (place.folder / "labels").iterdir() if path.is_dir()] == [mode]
+
+
+def test_a_layer_lists_the_labels_that_occur(place: Studio) -> None:
+    load(place, [drawn(place.info, 1, rectangle(place.info, (0, 9), (0, 9)), "hut")])
+    for mode in ("semantic", "panoptic", "coverage", "multilayer"):
+        layer = paint(place, Order(mode=mode))
+        assert [one.name for one in layer.classes] == ["house"]
+        told = json.loads((Path(layer.pyramid.path) / "zarr.json").read_text())["attributes"]["ome"]["image-label"]
+        assert [p["name"] for p in told.get("properties", ())] == (
+            ["house"] if mode in ("semantic", "panoptic") else []
+        )
+    assert paint(place, Order(mode="instance")).classes == []
+    store_of(place).apply(
+        "scene", [Added(drawn(place.info, 2, rectangle(place.info, (20, 29), (0, 9)), "road"))], author="bob"
+    )
+    region = shapely.to_wkb(rectangle(place.info, (0, 15), (0, 300)).geometry, hex=True)
+    layer = paint(replace(place, reviewed=lambda: (region,)), Order())
+    # values stay those of the schema; the background occurs where it was reviewed
+    assert [(one.name, one.value) for one in layer.classes] == [("meadow", 1), ("house", 3), ("road", 9)]
+    root = json.loads((place.folder / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
+    assert [p["label-value"] for p in root["labels/semantic"]["attributes"]["ome"]["image-label"]["properties"]] == [
+        1,
+        3,
+        9,
+    ]
 
 
 def test_a_label_that_becomes_known_is_painted(place: Studio) -> None:

@@ -72,7 +72,7 @@ def test_a_job_paints_a_layer_that_is_then_listed_and_served(client: httpx.Clien
         "dtype": "uint8",
         "bands": ["class"],
     }
-    assert told["classes"][1] == {"value": 3, "name": "house", "color": "#ff0000"}
+    assert told["classes"] == [{"value": 3, "name": "house", "color": "#ff0000"}]
     raw = values(client.get("/images/scene/masks/town/tiles/native/1/0/0.npy"))
     assert raw.shape == (1, 256, 256)
     assert (raw[0, 90:100, 50:60] == 3).all()
