@@ -6,17 +6,14 @@ import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
 import type { Feature } from "../annotate/model";
 import { words, type ImageRecord } from "../api";
-import { fill, h } from "../dom";
 import type { Grid2 } from "../grid";
+import { KINDS, MeasureBar } from "../measuring";
 import { mapFeature } from "./convert";
 import { drawing, type Drawn } from "./draw";
 import { angleAt, areaOf, lengthOf, sizeOfFeature, valueLines, valuesUnder } from "./measure";
 import { sketch } from "./styles";
 
 const COLOUR = "#ffd84a";
-const KINDS = ["line", "area", "ellipse"] as const;
-type Kind = (typeof KINDS)[number];
-const NAMES: Record<Kind, string> = { line: "Line and angle", area: "Area", ellipse: "Ellipse" };
 
 export interface RulerOptions {
   image: ImageRecord;
@@ -27,14 +24,15 @@ export interface RulerOptions {
 
 /** The ruler. */
 export class Ruler {
-  readonly text = h("div", { class: "ruler", role: "status", hidden: true });
-  private readonly choice = h("div", { class: "segments", role: "group", "aria-label": "What is measured" });
-  readonly element = h("div", { class: "measuring", hidden: true }, this.choice, this.text);
+  readonly bar = new MeasureBar(() => {
+    this.clear();
+    this.setActive(this.isActive);
+  });
+  readonly element = this.bar.element;
   readonly layer: VectorLayer;
   readonly draws: readonly Draw[];
   private readonly source = new VectorSource();
   private readonly units: Map<string, string>;
-  private kind: Kind = "line";
   private isActive = false;
   private turn = 0;
 
@@ -48,39 +46,24 @@ export class Ruler {
       draw.setActive(false);
       draw.on("drawstart", () => this.clear());
     }
-    this.offer();
   }
 
   /** The interaction that is in hand. */
   get draw(): Draw | undefined {
-    return this.draws[KINDS.indexOf(this.kind)];
+    return this.draws[KINDS.indexOf(this.bar.kind)];
   }
 
   setActive(active: boolean): void {
     this.isActive = active;
     for (const draw of this.draws) draw.setActive(active && draw === this.draw);
-    this.element.hidden = !active;
+    this.bar.element.hidden = !active;
     if (!active) this.clear();
-  }
-
-  private offer(): void {
-    fill(this.choice, ...KINDS.map((kind) => h("button", {
-      type: "button", "aria-pressed": kind === this.kind,
-      on: {
-        click: () => {
-          this.kind = kind;
-          this.offer();
-          this.clear();
-          this.setActive(this.isActive);
-        },
-      },
-    }, NAMES[kind])));
   }
 
   private clear(): void {
     this.source.clear();
     this.turn++;
-    this.text.hidden = true;
+    this.bar.say("");
   }
 
   private line(): Draw {
@@ -113,7 +96,7 @@ export class Ruler {
       const [angle, { area }] = await Promise.all([angleAt(image, grid, world.slice(-3)), areaOf(image, grid, [[...world, world[0] ?? []]])]);
       parts.push(`${angle.toFixed(1)}°`, `closed: ${area}`);
     }
-    if (mine === this.turn) this.say(parts.join("   "));
+    if (mine === this.turn) this.bar.say(parts.join("   "));
   }
 
   /** Size of a shape at once, then the values in it, which the server has to look at. */
@@ -128,7 +111,7 @@ export class Ruler {
     const mine = ++this.turn;
     const size = await sizeOfFeature(image, grid, feature);
     if (mine !== this.turn) return;
-    this.say(`${size}\n…`);
+    this.bar.say(`${size}\n…`);
     let told: string;
     try {
       const zone = await valuesUnder(image, feature, bands());
@@ -136,11 +119,6 @@ export class Ruler {
     } catch (error) {
       told = `No values: ${words(error)}`;
     }
-    if (mine === this.turn) this.say(`${size}\n${told}`);
-  }
-
-  private say(text: string): void {
-    this.text.hidden = false;
-    this.text.textContent = text;
+    if (mine === this.turn) this.bar.say(`${size}\n${told}`);
   }
 }

@@ -15,13 +15,16 @@ import { complain } from "../toast";
 import type { Planes } from "./geometry";
 import { MaskOverlay } from "./masks";
 import type { SharedState } from "./state";
+import { VolumeRuler } from "./ruler";
 import { VolumeEditor, type VolumeTool } from "./editor";
 import { ringsOf, ringSize } from "./sections";
 import { solidOf } from "./solids";
 import type { PlaneView } from "./view";
 import { Voxels } from "./voxels";
 
-const TOOLS: readonly (ToolEntry<VolumeTool> | null)[] = [
+type Tool = VolumeTool | "measure";
+
+const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   { tool: "select", label: "Crosshair, select and change", icon: "select", key: "v" },
   null,
   { tool: "point", label: "Point", icon: "point", key: "o" },
@@ -32,10 +35,14 @@ const TOOLS: readonly (ToolEntry<VolumeTool> | null)[] = [
   null,
   { tool: "brush", label: "Brush", icon: "brush", key: "d" },
   { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
+  null,
+  { tool: "measure", label: "Measure lengths, angles, areas and the values in them", icon: "ruler", key: "m" },
 ];
 
 export interface VolumeAnnotationsOptions {
   image: ImageRecord;
+  /** Unit of the values. */
+  unit: string;
   keys: Keys;
   shared: SharedState;
   planes: () => readonly Planes[];
@@ -47,9 +54,10 @@ export interface VolumeAnnotationsOptions {
 
 /** All of it. */
 export class VolumeAnnotations {
-  readonly bench: Bench<VolumeTool>;
+  readonly bench: Bench<Tool>;
   readonly editor: VolumeEditor;
   readonly masks: MaskOverlay;
+  readonly ruler: VolumeRuler;
   private readonly store: AnnotationStore;
   private readonly layers: LayersPanel;
   private readonly voxels: Voxels;
@@ -57,12 +65,12 @@ export class VolumeAnnotations {
   constructor(options: VolumeAnnotationsOptions) {
     this.store = new AnnotationStore(options.image.id);
     this.voxels = new Voxels(options.image.affine, options.image.shape, options.image.slices);
-    this.bench = new Bench<VolumeTool>({
+    this.bench = new Bench<Tool>({
       store: this.store,
       keys: options.keys,
       tools: TOOLS,
       kinds: KINDS.volume,
-      pick: (tool) => this.editor.setTool(tool),
+      pick: (tool) => this.pick(tool),
       remove: () => this.editor.remove(),
       zoomTo: (feature) => {
         const at = middleOf(feature, this.voxels);
@@ -70,6 +78,7 @@ export class VolumeAnnotations {
       },
       measure: (feature) => Promise.resolve(sizeOf(feature, this.voxels)),
     });
+    this.ruler = new VolumeRuler({ unit: options.unit, redraw: () => options.views().forEach((view) => view.redraw()) });
     this.editor = new VolumeEditor({
       store: this.store,
       labels: this.bench.labels,
@@ -92,10 +101,17 @@ export class VolumeAnnotations {
     this.bind(options);
   }
 
+  private pick(tool: Tool): void {
+    const measures = tool === "measure";
+    this.editor.setTool(measures ? "select" : tool);
+    this.ruler.setActive(measures);
+    if (measures) this.bench.showTool(tool);
+  }
+
   private bind({ keys, active }: VolumeAnnotationsOptions): void {
-    keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => this.editor.cancel());
-    keys.add("Draw", ["Enter"], "Finish the line or contour", () => this.editor.finish());
-    keys.add("Draw", ["Backspace"], "Take the last corner back", () => this.editor.takeBack());
+    keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => (this.ruler.isActive ? this.ruler.cancel() || this.pick("select") : this.editor.cancel()));
+    keys.add("Draw", ["Enter"], "Finish the line or contour", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.finish()));
+    keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.takeBack()));
     const copy = (by: 1 | -1) => () => {
       const view = active();
       if (view) this.editor.copy(view, by);

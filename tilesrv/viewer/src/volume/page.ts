@@ -117,6 +117,7 @@ export class VolumePage implements Page {
   private annotate(shared: SharedState, planes: Record<PlaneName, Planes>): VolumeAnnotations {
     const made = new VolumeAnnotations({
       image: this.image,
+      unit: this.unit,
       keys: this.keys,
       shared,
       planes: () => PLANE_NAMES.map((name) => planes[name]),
@@ -125,7 +126,8 @@ export class VolumePage implements Page {
       goTo: (world) => shared.set({ cross: world }),
     });
     this.annotations = made;
-    for (const view of this.views) view.overlays = [made.masks, made.editor];
+    for (const view of this.views) view.overlays = [made.masks, made.ruler, made.editor];
+    this.stage.append(made.ruler.bar.element);
     return made;
   }
 

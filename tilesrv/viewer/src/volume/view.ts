@@ -85,6 +85,11 @@ export class PlaneView {
     return this.index;
   }
 
+  /** The slice at hand, and what makes its values those of the unit; null while it comes. */
+  get shown(): { slice: Slice; slope: Slope } | null {
+    return this.slice && this.shownIndex === this.index ? { slice: this.slice, slope: this.options.slope } : null;
+  }
+
   private letters(): HTMLElement[] {
     const found = this.planes.letters;
     if (!found) return [];
