@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimage.store.runs import Blobs
+from bigimage.store.runs import is_any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +39,12 @@ class Nulls:
     """A column that is null throughout."""
 
 
-def blobs(column: Blobs) -> "Nulls | list[bytes]":
+def blobs(column: "list[bytes | None]") -> "Nulls | list[bytes]":
     """A column of bytes or texts."""
-    if column.missing.all():
+    if not is_any(column):
         return Nulls()
-    return [_NULL if v is None else struct.pack(">i", len(v)) + v for v in column.tolist()]
+    size = struct.Struct(">i").pack
+    return [_NULL if v is None else size(len(v)) + v for v in column]
 
 
 def rows(columns: Sequence["Fixed | Nulls | list[bytes]"], count: int) -> bytes:

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -99,9 +100,9 @@ class Database(ABC):
     def window(self, image: int, ranges: Sequence[Range], *, entries: bool = True) -> tuple[str, list[Any]]:
         """FROM clause and its parameters: `a` are the annotations in runs of cells, `e` their present entries."""
 
-    @abstractmethod
     def to_rows(self, values: Sequence[Sequence[Any]]) -> list[Row]:
         """Rows of what `fetch` and `stream` gave for `rows.Row`'s columns."""
+        return list(map(tuple.__new__, repeat(Row), values))
 
     @abstractmethod
     def uuid(self, value: Any) -> UUID:
@@ -116,6 +117,10 @@ class Database(ABC):
         """What `fetch` takes for a UUID."""
 
     # ---- bulk
+
+    def bulk(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Make ready for writing very much in a transaction."""
+        return nullcontext()
 
     @abstractmethod
     def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:

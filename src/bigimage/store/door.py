@@ -18,6 +18,7 @@ from bigimage.model.labels import Schema
 from bigimage.model.lease import Lease
 from bigimage.model.person import Person, PersonRole, Token
 from bigimage.model.region import Plot, Region, RegionState, RegionStep
+from bigimage.model.table import Table
 from bigimage.model.where import Where
 from bigimage.store.rows import uuid_of
 
@@ -130,10 +131,11 @@ class AnnotationStore(Protocol):
         """
         ...
 
-    def load(self, image: str, annotations: Iterable[Annotation], *, author: str) -> Revision | None:
-        """Store many new annotations as one revision, fast; memory does not grow with their number.
+    def load(self, image: str, annotations: Iterable[Annotation | Table], *, author: str) -> Revision | None:
+        """Store many new annotations as one revision, fast; memory grows by some 40 bytes with each.
 
-        The iterable is read before anything is locked. Returns None when it is empty. Raises Conflict when an id is
+        Tables stand for their rows, which become the same by half the work. The iterable is read before anything is
+        locked. Returns None when it is empty. Raises Conflict when an id is
         taken, and then nothing is stored; FrameMismatch, InputError, BackendError.
         """
         ...

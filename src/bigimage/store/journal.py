@@ -135,11 +135,11 @@ class Journal:
             if kind in (BRUSH_ADD, BRUSH_SUBTRACT):
                 patch = Mask(self._grid(connection, image, row), bits[row.annotation])
                 change: Change = BrushPatch(
-                    row.uuid, "add" if kind == BRUSH_ADD else "subtract", patch, row.version - 1
+                    self.database.uuid(row.uuid), "add" if kind == BRUSH_ADD else "subtract", patch, row.version - 1
                 )
                 extent = bounds(patch)
             elif kind == REMOVED:
-                change = Removed(row.uuid, row.version - 1)
+                change = Removed(self.database.uuid(row.uuid), row.version - 1)
             else:
                 annotation = annotations[row.annotation]
                 change = Added(annotation) if kind == ADDED else Edited(annotation, row.version - 1)

@@ -1,21 +1,24 @@
 """Loading many new annotations: read and encoded first, then written in one transaction."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import numpy as np
+import shapely
 import sqlalchemy as sa
 
 from bigimage.errors import Conflict, InputError
 from bigimage.geometry.frame import Frame
+from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
+from bigimage.model.table import KIND_OF_TYPE, Table
 from bigimage.store import tables
-from bigimage.store.cells import levels_of
+from bigimage.store.cells import cells, levels_of
 from bigimage.store.database import Database
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup
 from bigimage.store.painting import chunk_rows
-from bigimage.store.rows import Batch, encode, joined
+from bigimage.store.rows import SHAPE_CODES, Batch, encode, joined, rest_json
 from bigimage.store.runs import RUN, Run, Spool, in_parts, run_of
 from bigimage.store.tables import entry_id
 
@@ -28,26 +31,104 @@ NAMED = 100
 """Most taken ids that a refusal names."""
 
 
-def fill(kept: Spool, annotations: Iterable[Annotation], *, lookup: Lookup, image: str, frame: Frame) -> None:
+def fill(kept: Spool, given: Iterable[Annotation | Table], *, lookup: Lookup, image: str, frame: Frame) -> None:
     """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError."""
-    batches = _batches(annotations, lookup=lookup, image=image, frame=frame)
-    for some in in_parts(batches, RUN // PART):
-        batch = joined(some)
-        kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
+    waiting: list[Batch] = []
+    for piece in _pieces(given):
+        if isinstance(piece, Table):
+            require_image(piece, image)
+            waiting.append(_encoded(piece, frame, lookup.add_grid))
+        else:
+            for annotation in piece:
+                require_image(annotation, image)
+            waiting.append(encode(piece, frame, lookup.add_grid))
+        if sum(map(len, waiting)) >= RUN:
+            _keep(kept, waiting, lookup)
+            waiting = []
+    if waiting:
+        _keep(kept, waiting, lookup)
 
 
-def _batches(annotations: Iterable[Annotation], *, lookup: Lookup, image: str, frame: Frame) -> Iterator[Batch]:
-    """Encoded annotations, `PART` at a time."""
-    for part in in_parts(annotations, PART):
-        for annotation in part:
-            require_image(annotation, image)
-        yield encode(part, frame, lookup.add_grid)
+def _keep(kept: Spool, batches: Sequence[Batch], lookup: Lookup) -> None:
+    """Put batches into a spool as one run."""
+    batch = joined(batches)
+    kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
 
 
-def require_image(annotation: Annotation, image: str) -> None:
-    """Raise InputError unless an annotation is of an image."""
-    if annotation.image != image:
-        raise InputError(f"annotation {annotation.id} is of image {annotation.image!r}, not {image!r}")
+def _pieces(given: Iterable[Annotation | Table]) -> Iterator[list[Annotation] | Table]:
+    """Annotations in lists and tables, of `PART` at most, in their order."""
+    single: list[Annotation] = []
+    for one in given:
+        if isinstance(one, Annotation):
+            single.append(one)
+            if len(single) == PART:
+                yield single
+                single = []
+            continue
+        if single:
+            yield single
+            single = []
+        yield from one.parts(PART)
+    if single:
+        yield single
+
+
+def _encoded(table: Table, frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:
+    """Columns of a table for the database; what `encode` makes of its rows, and raises."""
+    n = len(table)
+    bounds = shapely.bounds(table.geometries)
+    located = ~shapely.is_empty(table.geometries)
+    wrong = located & (~np.isfinite(bounds).all(axis=1) | shapely.has_z(table.geometries))
+    if table.frame is not frame and table.frame != frame:
+        wrong[:] = True
+    if wrong.any():
+        encode([table.annotation(k) for k in np.flatnonzero(wrong).tolist()], frame, lattice_id)
+    low, high = bounds[:, :2], bounds[:, 2:]
+    cell = np.full(n, -1, dtype=np.int64)
+    cell[located] = cells(low[located], high[located])
+    none: list[Any] = [None] * n
+    return Batch(
+        uuids=table.ids.tobytes(),
+        shapes=_CODE_OF_TYPE[table.types].tolist(),
+        labels=table.labels.tolist(),
+        origins=table.origins.tolist(),
+        scores=none if table.scores is None else _nullable(table.scores, np.isnan(table.scores)),
+        times=none if table.times is None else _nullable(table.times, table.times < 0),
+        geometries=cast("list[bytes | None]", shapely.to_wkb(table.geometries).tolist()),
+        rests=_rests(table),
+        bits=none,
+        instances=none if table.instances is None else list(table.instances),
+        low=low,
+        high=high,
+        cell=cell,
+        masks={},
+    )
+
+
+_CODE_OF_TYPE = np.zeros(max(KIND_OF_TYPE) + 1, dtype=np.int64)
+_CODE_OF_TYPE[list(KIND_OF_TYPE)] = [SHAPE_CODES[kind] for kind in KIND_OF_TYPE.values()]
+
+
+def _rests(table: Table) -> list[str | None]:
+    """What has no column of its own, as JSON, of each row."""
+    n = len(table)
+    if table.attributes is None and table.instances is None:
+        return [rest_json({}, None, table.schema)] * n
+    attributes = [{}] * n if table.attributes is None else table.attributes
+    instances = [None] * n if table.instances is None else table.instances
+    return [rest_json(a, i, table.schema) for a, i in zip(attributes, instances, strict=True)]
+
+
+def _nullable(values: "NDArray[Any]", missing: "NDArray[np.bool_]") -> list[Any]:
+    """List with None where values are missing."""
+    return [None if gone else v for v, gone in zip(values.tolist(), missing.tolist(), strict=True)]
+
+
+def require_image(given: Annotation | Table, image: str) -> None:
+    """Raise InputError unless an annotation, or a table of them, is of an image."""
+    if given.image != image:
+        what = f"a table of {len(given)}" if isinstance(given, Table) else f"annotation {given.id}"
+        raise InputError(f"{what} is of image {given.image!r}, not {image!r}")
 
 
 def write(database: Database, connection: sa.Connection, image: ImageRow, kept: Spool) -> int:
@@ -77,8 +158,8 @@ def write(database: Database, connection: sa.Connection, image: ImageRow, kept: 
 def taken_ids(database: Database, connection: sa.Connection, kept: Spool) -> list[UUID]:
     """Some of a spool's ids that the database has already, `NAMED` at most."""
     found: list[UUID] = []
-    for run in kept.runs():
-        ids = [UUID(bytes=v) for v in run.uuids.tolist()]
+    for uuids in kept.uuids():
+        ids = [UUID(bytes=v) for v in uuids.tolist()]
         for part in in_parts(ids, MOST_PARAMETERS):
             marks = ",".join("?" * len(part))
             sql = f"SELECT uuid FROM uid WHERE uuid IN ({marks})"

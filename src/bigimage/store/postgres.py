@@ -17,7 +17,6 @@ from bigimage.errors import InputError, Unsupported
 from bigimage.store import copying
 from bigimage.store.cells import Range
 from bigimage.store.database import FETCH, Database
-from bigimage.store.rows import Row
 from bigimage.store.runs import Run
 from bigimage.store.sqlite import ADDED
 from bigimage.store.tables import entry_id, metadata
@@ -124,11 +123,6 @@ class PostgresDatabase(Database):
             sql += " CROSS JOIN LATERAL (SELECT * FROM entry y WHERE y.id = a.head OFFSET 0) e"
         return sql, [[low for low, _ in ranges], [high for _, high in ranges], image]
 
-    def to_rows(self, values: Sequence[Sequence[Any]]) -> list[Row]:
-        """Rows as they come."""
-        make = tuple.__new__
-        return [make(Row, v) for v in values]
-
     def uuid(self, value: Any) -> UUID:
         """UUID as it comes."""
         return value
@@ -167,7 +161,8 @@ class PostgresDatabase(Database):
         columns = [copying.fixed(uuids), copying.fixed(ids.astype(np.int64))]
         _copy(connection, "uid (uuid, annotation)", copying.rows(columns, len(ids)))
         if len(ids) >= MANY:
-            connection.exec_driver_sql("ANALYZE entry, annotation, uid")
+            # without the outlines, of which PostGIS would make histograms that no query asks for
+            connection.exec_driver_sql("ANALYZE entry (id, revision, uuid, prev, kind), annotation, uid")
 
     def make_tables(self, connection: sa.Connection) -> None:
         """Make all tables, and a view of the present state for QGIS and other SQL users."""

@@ -46,13 +46,11 @@ SHAPE_CODES = {name: code for code, name in enumerate(KINDS, 1)}
 SHAPE_NAMES = {code: name for name, code in SHAPE_CODES.items()}
 _TYPE_CODES = {KINDS[name]: code for name, code in SHAPE_CODES.items()}
 _PLANAR_TYPES = frozenset((Point, MultiPoint, Line, Polygon, PlanarContours))
-_PLANAR: dict[int, type[Point | MultiPoint | Line | Polygon | PlanarContours]] = {
-    SHAPE_CODES["point"]: Point,
-    SHAPE_CODES["multipoint"]: MultiPoint,
-    SHAPE_CODES["line"]: Line,
-    SHAPE_CODES["polygon"]: Polygon,
-    SHAPE_CODES["contours"]: PlanarContours,
+_PLANAR: dict[int, tuple[type[Any], Callable[[Any, Any], None]]] = {
+    SHAPE_CODES[name]: (KINDS[name], KINDS[name].__dict__["geometry"].__set__)
+    for name in ("point", "multipoint", "line", "polygon", "contours")
 }
+"""Types of shapes that are their outline, and what sets it past their constructor's checks."""
 _BOX, _MASK, _TAG = SHAPE_CODES["box"], SHAPE_CODES["mask"], SHAPE_CODES["tag"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,7 +121,8 @@ def grid_of_json(text: str, frame: Frame) -> Grid:
 class Batch:
     """Annotations as columns."""
 
-    uuids: list[UUID]
+    uuids: bytes
+    """16 of each, one behind the other."""
     shapes: list[int]
     labels: list[str]
     origins: list[str]
@@ -142,14 +141,14 @@ class Batch:
     """Masks by their place in the batch."""
 
     def __len__(self) -> int:
-        return len(self.uuids)
+        return len(self.shapes)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
     """One batch of several."""
     starts = accumulate(map(len, batches), initial=0)
     return Batch(
-        uuids=[v for b in batches for v in b.uuids],
+        uuids=b"".join([b.uuids for b in batches]),
         shapes=[v for b in batches for v in b.shapes],
         labels=[v for b in batches for v in b.labels],
         origins=[v for b in batches for v in b.origins],
@@ -189,7 +188,7 @@ def encode(annotations: Sequence[Annotation], frame: Frame, lattice_id: Callable
         cell[located] = cells(low[located], high[located])
     masks = {k: a.shape for k, a in enumerate(annotations) if isinstance(a.shape, Mask)}
     return Batch(
-        uuids=[a.id for a in annotations],
+        uuids=b"".join([a.id.int.to_bytes(16, "big") for a in annotations]),
         shapes=[_TYPE_CODES[type(a.shape)] for a in annotations],
         labels=[a.label for a in annotations],
         origins=[a.origin for a in annotations],
@@ -270,12 +269,32 @@ def _rest(annotation: Annotation, lattice_id: Callable[[Grid], int]) -> str | No
         member = member_of(a.shape)
         if member != {"type": "tag"}:
             out["shape"] = member
-    if not out:
+    return _dumped(out, f"annotation {a.id}")
+
+
+def rest_json(attributes: Mapping[str, Any], instance: str | None, schema: int | None) -> str | None:
+    """`_rest` of an annotation whose outline is exact and that has no relations."""
+    out: dict[str, Any] = {}
+    if attributes:
+        out["attributes"] = attributes
+    if instance is not None:
+        out["instance"] = instance
+    if schema is not None:
+        out["schema"] = schema
+    return _dumped(out, "a row")
+
+
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def _dumped(rest: Mapping[str, Any], whose: str) -> str | None:
+    """JSON of what has no column of its own. Raises InputError."""
+    if not rest:
         return None
     try:
-        return json.dumps(out, separators=(",", ":"), allow_nan=False)
+        return _JSON.encode(rest)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"attributes of annotation {a.id} are not JSON values: {error}") from error
+        raise InputError(f"attributes of {whose} are not JSON values: {error}") from error
 
 
 # ---- rows to annotations
@@ -286,7 +305,8 @@ class Row(NamedTuple):
 
     annotation: int
     """Id in the database."""
-    uuid: UUID
+    uuid: Any
+    """As the database gives it; see `Database.uuid`."""
     version: int
     born: int
     """Revision of the first version."""
@@ -299,6 +319,9 @@ class Row(NamedTuple):
     t: int | None
     geometry: bytes | None
     rest: str | None
+
+
+_GEOMETRY = Row._fields.index("geometry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,57 +338,66 @@ class Context:
     """Grids of masks by their id."""
     chunks: Mapping[int, Mapping[ChunkIndex, bytes]]
     """Bits of masks by the database id of their annotation."""
+    uuid: Callable[[Any], UUID]
+    """Makes UUIDs of what the database gives."""
 
 
 def decode(rows: Sequence[Row], context: Context) -> list[Annotation]:
     """Annotations of rows."""
     column = np.empty(len(rows), dtype=object)
-    column[:] = [row.geometry for row in rows]
+    column[:] = [row[_GEOMETRY] for row in rows]
     geometries = shapely.from_wkb(column).tolist()
-    texts, revisions, image, frame = context.texts, context.revisions, context.image, context.frame
+    texts, revisions, uuid_from = context.texts, context.revisions, context.uuid
+    common: dict[Any, dict[str, Any]] = {}
     out: list[Annotation] = []
     for row, geometry in zip(rows, geometries, strict=True):
         _, uuid, version, born, revision, shape, label, origin, score, t, _, text = row
-        rest: dict[str, Any] = {} if text is None else json.loads(text)
-        planar = _PLANAR.get(shape)
-        author, created = revisions[born]
-        editor, modified = revisions[revision]
-        relations = rest.get("relations")
-        # the constructor of a frozen dataclass takes four times as long, and windows hold thousands
+        key = version, born, revision, label, origin
+        fields = common.get(key)
+        if fields is None:
+            author, created = revisions[born]
+            editor, modified = revisions[revision]
+            # every field, in their order; those that differ from row to row are set below
+            fields = common[key] = {
+                **{"id": uuid, "image": context.image, "label": texts[label], "shape": None, "frame": context.frame},
+                **{"attributes": {}, "t": None, "origin": texts[origin], "score": None, "instance": None},
+                **{"relations": (), "schema": None, "version": version, "author": author, "editor": editor},
+                **{"created": created, "modified": modified},
+            }
+        # the constructor of a frozen dataclass takes eight times as long, and windows hold thousands
         made = _new(Annotation)
-        made.__dict__.update(
-            id=uuid,
-            image=image,
-            label=texts[label],
-            shape=planar(geometry) if planar is not None else _shape(row, geometry, rest, context),
-            frame=frame,
-            attributes=rest.get("attributes", {}),
-            t=t,
-            origin=texts[origin],
-            score=score,
-            instance=rest.get("instance"),
-            relations=tuple(Relation(what, UUID(to)) for what, to in relations) if relations else (),
-            schema=rest.get("schema"),
-            version=version,
-            author=author,
-            editor=editor,
-            created=created,
-            modified=modified,
-        )
+        own = made.__dict__
+        own.update(fields)
+        own["id"], own["t"], own["score"] = uuid_from(uuid), t, score
+        rest: dict[str, Any] = {} if text is None else json.loads(text)
+        own["attributes"] = rest.get("attributes", {})
+        if rest:
+            relations = rest.get("relations", ())
+            own["relations"] = tuple(Relation(what, UUID(to)) for what, to in relations)
+            own["instance"], own["schema"] = rest.get("instance"), rest.get("schema")
+        planar = _PLANAR.get(shape)
+        if planar is None:
+            own["shape"] = _shape(row, geometry, rest, context)
+        else:
+            kind, set_geometry = planar
+            own["shape"] = drawn = _new(kind)
+            set_geometry(drawn, geometry)
         out.append(made)
     return out
 
 
 _new = object.__new__
-_set = object.__setattr__
+_int_of = int.from_bytes
+_set_int: Callable[[UUID, int], None] = UUID.__dict__["int"].__set__
+_set_safe: Callable[[UUID, SafeUUID], None] = UUID.__dict__["is_safe"].__set__
 _unknown = SafeUUID.unknown
 
 
 def uuid_of(value: bytes) -> UUID:
-    """UUID of 16 bytes; half the time of its own constructor, which first looks which of six forms it was given."""
+    """UUID of 16 bytes; a quarter of the time of its own constructor, which looks which of six forms it was given."""
     made = _new(UUID)
-    _set(made, "int", int.from_bytes(value, "big"))
-    _set(made, "is_safe", _unknown)
+    _set_int(made, _int_of(value, "big"))
+    _set_safe(made, _unknown)
     return made
 
 
@@ -381,5 +413,5 @@ def _shape(row: Row, geometry: Any, rest: Mapping[str, Any], context: Context) -
     problems: list[Problem] = []
     shape = shape_of_member(rest.get("shape"), ndim=frame_ndim(context.frame), grid=None, problems=problems)
     if shape is None:
-        raise DataError(f"annotation {row.uuid} is damaged in the database", tuple(map(str, problems)))
+        raise DataError(f"annotation {context.uuid(row.uuid)} is damaged in the database", tuple(map(str, problems)))
     return shape

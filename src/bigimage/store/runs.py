@@ -1,15 +1,16 @@
 """Runs: annotations on their way into the database in bulk, as flat columns on disk, so that nothing waits for them.
 
-Annotations are read, checked and encoded before anything is locked. Each run is in the order of its cells, which keeps
-what lies close together on the map close together on disk.
+Annotations are read, checked and encoded before anything is locked. They are written in the order of their cells, which
+keeps what lies close together on the map close together on disk, and lets the index of cells grow at its end only.
 """
 
+import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import IO, TYPE_CHECKING, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,45 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUN = 50_000
-"""Most annotations of a run."""
+"""Annotations of a run, about."""
+AXES = ("x0", "y0", "x1", "y1", "z0", "z1")
+"""Columns of boxes."""
+_FIXED = ("uuids", "shapes", "labels", "origins", "scores", "times", "boxes", "cell")
+_BLOBS = ("geometries", "rests", "bits", "instances")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Blobs:
-    """Values of a column of bytes, one behind the other."""
-
-    data: bytes
-    ends: "NDArray[np.int64]"
-    missing: "NDArray[np.bool_]"
-    """Where the value is null."""
-
-    @classmethod
-    def of(cls, values: "list[bytes | None]") -> "Blobs":
-        """Column of a list."""
-        absent, n = values.count(None), len(values)
-        if absent == n:
-            return cls(b"", np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool))
-        if not absent:
-            whole = cast("list[bytes]", values)
-            return cls(b"".join(whole), np.cumsum(list(map(len, whole)), dtype=np.int64), np.zeros(n, dtype=bool))
-        missing = np.array([v is None for v in values], dtype=bool)
-        present = [v or b"" for v in values]
-        return cls(b"".join(present), np.cumsum([len(v) for v in present], dtype=np.int64), missing)
-
-    def tolist(self) -> "list[bytes | None]":
-        """List of the column."""
-        if self.missing.all():
-            return [None] * len(self.missing)
-        ends = self.ends.tolist()
-        values = [self.data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        if not self.missing.any():
-            return list(values)
-        return [None if gone else v for v, gone in zip(values, self.missing.tolist(), strict=True)]
-
-    def texts(self) -> "list[str | None]":
-        """List of a column of texts."""
-        return [None if v is None else v.decode() for v in self.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +42,13 @@ class Run:
     """NaN where there is none."""
     times: "NDArray[np.int64]"
     """-1 where there is none."""
-    geometries: Blobs
-    rests: Blobs
-    bits: Blobs
-    instances: Blobs
+    geometries: "list[bytes | None]"
+    rests: "list[bytes | None]"
+    """UTF-8, as are instances."""
+    bits: "list[bytes | None]"
+    instances: "list[bytes | None]"
     boxes: "NDArray[np.float64]"
-    """x0, y0, x1, y1, z0, z1; NaN where there is none."""
+    """Columns `AXES`; NaN where there is none."""
     cell: "NDArray[np.int64]"
     """-1 where there is none."""
     masks: Mapping[int, Mask]
@@ -88,37 +57,67 @@ class Run:
     def __len__(self) -> int:
         return len(self.uuids)
 
+    def in_order(self) -> "Run":
+        """The same in the order of its cells; what shares a cell stays in its order."""
+        order = np.argsort(self.cell, kind="stable")
+        places = order.tolist()
+        columns: dict[str, Any] = {name: getattr(self, name)[order] for name in _FIXED}
+        columns |= {name: _taken(getattr(self, name), places) for name in _BLOBS}
+        masks = {k: self.masks[p] for k, p in enumerate(places) if p in self.masks} if self.masks else {}
+        return Run(**columns, masks=masks)
+
 
 def run_of(batch: Batch, texts: Mapping[str, int]) -> Run:
     """Run of a batch; `texts` gives the ids of labels and origins."""
-    order = np.argsort(batch.cell, kind="stable")
-    places = order.tolist()
     boxes = np.full((len(batch), 6), np.nan)
     boxes[:, 0:2], boxes[:, 2:4] = batch.low[:, :2], batch.high[:, :2]
     if batch.low.shape[1] == 3:
         boxes[:, 4], boxes[:, 5] = batch.low[:, 2], batch.high[:, 2]
     return Run(
-        uuids=np.frombuffer(b"".join([u.int.to_bytes(16, "big") for u in batch.uuids]), dtype="V16")[order],
-        shapes=np.array(batch.shapes, dtype=np.int16)[order],
-        labels=np.array([texts[v] for v in batch.labels], dtype=np.int32)[order],
-        origins=np.array([texts[v] for v in batch.origins], dtype=np.int32)[order],
-        scores=np.array([np.nan if v is None else v for v in batch.scores], dtype=np.float64)[order],
-        times=np.array([-1 if v is None else v for v in batch.times], dtype=np.int64)[order],
-        geometries=Blobs.of([batch.geometries[k] for k in places]),
-        rests=Blobs.of(_utf8(batch.rests, places)),
-        bits=Blobs.of([batch.bits[k] for k in places] if batch.masks else batch.bits),
-        instances=Blobs.of(_utf8(batch.instances, places)),
-        boxes=boxes[order],
-        cell=batch.cell[order],
-        masks={k: batch.masks[place] for k, place in enumerate(places) if place in batch.masks} if batch.masks else {},
+        uuids=np.frombuffer(batch.uuids, dtype="V16"),
+        shapes=np.array(batch.shapes, dtype=np.int16),
+        labels=np.array([texts[v] for v in batch.labels], dtype=np.int32),
+        origins=np.array([texts[v] for v in batch.origins], dtype=np.int32),
+        scores=np.array([np.nan if v is None else v for v in batch.scores], dtype=np.float64),
+        times=np.array([-1 if v is None else v for v in batch.times], dtype=np.int64),
+        geometries=batch.geometries,
+        rests=_utf8(batch.rests),
+        bits=batch.bits,
+        instances=_utf8(batch.instances),
+        boxes=boxes,
+        cell=batch.cell,
+        masks=batch.masks,
+    ).in_order()
+
+
+def _utf8(values: "list[str | None]") -> "list[bytes | None]":
+    """Texts as bytes."""
+    return [None if v is None else v.encode() for v in values] if is_any(values) else [None] * len(values)
+
+
+def is_any(values: "Sequence[Any]") -> bool:
+    """Whether any of some values is not None."""
+    return values.count(None) < len(values)
+
+
+def _taken(values: "list[bytes | None]", places: list[int]) -> "list[bytes | None]":
+    """Values in another order."""
+    return [values[k] for k in places] if is_any(values) else values
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Where a run's columns begin in the file."""
+
+    cell: "NDArray[np.int64]"
+    fixed: dict[str, tuple[int, "np.dtype[Any]", int]] = field(
+        default_factory=dict[str, tuple[int, "np.dtype[Any]", int]]
     )
-
-
-def _utf8(values: list[str | None], order: list[int]) -> "list[bytes | None]":
-    """Texts as bytes, in an order."""
-    if values.count(None) == len(values):
-        return [None] * len(values)
-    return [None if v is None else v.encode() for v in [values[k] for k in order]]
+    """Offset, type and values a row."""
+    blobs: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Offsets of the values' ends, and of the values; none for a column without any."""
+    masks: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    """Offset and size of each mask, by its place."""
 
 
 class Spool:
@@ -126,26 +125,119 @@ class Spool:
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="bigimage-")  # noqa: SIM115 - see close
-        self.count = 0
+        self._runs: list[_Kept] = []
+        self._end = 0
+
+    @property
+    def count(self) -> int:
         """Annotations in all runs."""
+        return sum(len(kept.cell) for kept in self._runs)
 
     def add(self, run: Run) -> None:
         """Keep a run."""
-        pickle.dump(run, self._file, protocol=5)
-        self.count += len(run)
+        kept = _Kept(run.cell)
+        for name in _FIXED:
+            values: NDArray[Any] = getattr(run, name)
+            width = 1 if values.ndim == 1 else values.shape[1]
+            kept.fixed[name] = (self._put(values.tobytes()), values.dtype, width)
+        for name in _BLOBS:
+            column: list[bytes | None] = getattr(run, name)
+            if is_any(column):
+                present = [v or b"" for v in column]
+                ends = np.cumsum(list(map(len, present)), dtype=np.int64)
+                # an end with its sign turned marks what is null; 0 has no sign
+                ends = np.where([v is None for v in column], ~ends, ends)
+                kept.blobs[name] = (self._put(ends.tobytes()), self._put(b"".join(present)))
+        for place, mask in run.masks.items():
+            packed = pickle.dumps(mask, protocol=5)
+            kept.masks[place] = (self._put(packed), len(packed))
+        self._file.flush()
+        self._runs.append(kept)
+
+    def _put(self, data: bytes) -> int:
+        """Write bytes; where they begin."""
+        self._file.write(data)
+        self._end += len(data)
+        return self._end - len(data)
+
+    def uuids(self) -> "Iterator[NDArray[np.void]]":
+        """Ids of each run."""
+        for kept in self._runs:
+            yield self._values(kept, "uuids", 0, len(kept.cell))
 
     def runs(self) -> Iterator[Run]:
-        """The runs, in the order in which they were added."""
-        self._file.seek(0)
-        left = self.count
-        while left > 0:
-            run: Run = pickle.load(self._file)  # noqa: S301 - our own unnamed temporary file
-            left -= len(run)
-            yield run
+        """All annotations in the order of their cells, those of one cell in the order in which they came; in runs."""
+        cell = np.concatenate([kept.cell for kept in self._runs])
+        owner = np.repeat(np.arange(len(self._runs), dtype=np.int32), [len(kept.cell) for kept in self._runs])
+        owner = owner[np.argsort(cell, kind="stable")]
+        first = np.zeros(len(self._runs), dtype=np.int64)
+        for start in range(0, len(owner), RUN):
+            # every kept run is in order itself, so what it gives to this one lies together
+            last = first + np.bincount(owner[start : start + RUN], minlength=len(first))
+            parts = [
+                self._part(kept, a, b)
+                for kept, a, b in zip(self._runs, first.tolist(), last.tolist(), strict=True)
+                if a < b
+            ]
+            yield parts[0] if len(parts) == 1 else _joined(parts).in_order()
+            first = last
+
+    def _part(self, kept: _Kept, first: int, last: int) -> Run:
+        """Annotations of a kept run from one place to another."""
+        columns: dict[str, Any] = {name: self._values(kept, name, first, last) for name in _FIXED}
+        columns |= {name: self._column(kept, name, first, last) for name in _BLOBS}
+        masks: dict[int, Mask] = {}
+        for place, (offset, size) in kept.masks.items():
+            if first <= place < last:
+                masks[place - first] = pickle.loads(self._get(offset, size))  # noqa: S301 - our own unnamed file
+        return Run(**columns, masks=masks)
+
+    def _get(self, offset: int, size: int) -> bytes:
+        """Bytes of the file; one call reads no more than 2 GB."""
+        parts: list[bytes] = []
+        while size > 0 and (part := os.pread(self._file.fileno(), size, offset)):
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return b"".join(parts)
+
+    def _values(self, kept: _Kept, name: str, first: int, last: int) -> "NDArray[Any]":
+        """Part of a column of values of one size."""
+        offset, dtype, width = kept.fixed[name]
+        row = dtype.itemsize * width
+        values = np.frombuffer(self._get(offset + first * row, (last - first) * row), dtype=dtype)
+        return values if width == 1 else values.reshape(-1, width)
+
+    def _column(self, kept: _Kept, name: str, first: int, last: int) -> "list[bytes | None]":
+        """Part of a column of bytes."""
+        if name not in kept.blobs:
+            return [None] * (last - first)
+        offset, data = kept.blobs[name]
+        before = max(first - 1, 0)
+        marked = np.frombuffer(self._get(offset + 8 * before, 8 * (last - before)), dtype=np.int64)
+        ends = np.where(marked < 0, ~marked, marked)
+        start = 0 if first == 0 else int(ends[0])
+        marked, ends = marked[first - before :], (ends[first - before :] - start).tolist()
+        values = self._get(data + start, ends[-1])
+        found: list[bytes | None] = [values[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        for k in np.flatnonzero(marked < 0).tolist():
+            found[k] = None
+        return found
 
     def close(self) -> None:
         """Delete the file."""
         self._file.close()
+
+
+def _joined(runs: Sequence[Run]) -> Run:
+    """One run of several, one behind the other."""
+    columns: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in _FIXED}
+    columns |= {name: [v for run in runs for v in getattr(run, name)] for name in _BLOBS}
+    masks: dict[int, Mask] = {}
+    start = 0
+    for run in runs:
+        masks |= {start + k: mask for k, mask in run.masks.items()}
+        start += len(run)
+    return Run(**columns, masks=masks)
 
 
 def in_parts(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -25,6 +25,7 @@ from bigimage.model.labels import Schema, check_next, check_schema
 from bigimage.model.mask import Mask, chunk_shape
 from bigimage.model.problem import require_none
 from bigimage.model.schema_json import read_schema, schema_dict
+from bigimage.model.table import Table
 from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
@@ -99,9 +100,9 @@ class SqlStore:
                 self._remember(connection, row, applied, once, author, now)
         return applied
 
-    def load(self, image: str, annotations: Iterable[Annotation], *, author: str) -> Revision | None:
+    def load(self, image: str, annotations: Iterable[Annotation | Table], *, author: str) -> Revision | None:
         """Store many new annotations as one revision; see the door."""
-        source = iter(annotations)
+        source = (given for given in annotations if isinstance(given, Annotation) or len(given))
         first = next(source, None)
         if first is None:
             return None
@@ -124,7 +125,8 @@ class SqlStore:
         with self.database.writing(through=self.database.taken) as connection:
             row = self._lock(connection, image)
             now = self._now(connection, row)
-            levels = loading.write(self.database, connection, row, kept)
+            with self.database.bulk(connection):
+                levels = loading.write(self.database, connection, row, kept)
             close_revision(connection, self.database, row, author=author_id, time=now, added=kept.count, levels=levels)
         return Revision(image, row.revision + 1, author, from_micros(now))
 
