@@ -1,5 +1,6 @@
 """Errors as HTTP answers: one table of classes, looked up by ancestry, told as RFC 9457 problem documents."""
 
+import errno
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -97,6 +98,13 @@ class Busy(BackendError):
 
 class DiskFull(BackendError):
     """The server has no room left for what was sent."""
+
+
+def disk_error(error: OSError) -> BackendError:
+    """What a failed write means to the client."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull("the server's disk is full")
+    return BackendError(f"the server cannot write the upload: {error.strerror}")
 
 
 class ClientGone(BigImageError):

@@ -2,104 +2,156 @@
 
 import tempfile
 import threading
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bigimage.errors import DataError, InputError
 from bigimage.exchange.output import Exported
 from bigimage.exchange.vector import imported_dict, vector_format
+from bigimage.formats.mask import FORMATS as MASKS
 from bigimage.formats.vector import FORMATS
 from bigimage.model.problem import Invalid
-from tilesrv import uploads
+from bigimage.pyramid.labels import NAME
+from tilesrv import archives, uploads
 from tilesrv.context import Context, context_of
 from tilesrv.errors import BadRequest, ClientGone, TooLarge
 from tilesrv.featurefields import AT
 from tilesrv.fields import IMAGE
 from tilesrv.files import send_file
-from tilesrv.params import Table, choice, switch, text
+from tilesrv.params import Param, Table, choice, switch, text
 from tilesrv.people import author_of
 from tilesrv.routing import USUAL, Endpoint, Operation
 
 T = TypeVar("T")
+MOST_FILES = 1000
+"""Files of an archive that are looked at for annotations."""
 WRITTEN = tuple(name for name in FORMATS if name != "shapefile")
-MEDIA = {"geojson": "application/geo+json", "geojsonseq": "application/geo+json-seq", "coco": "application/json"}
+MEDIA = {
+    **{"geojson": "application/geo+json", "geojsonseq": "application/geo+json-seq", "coco": "application/json"},
+    **dict.fromkeys(("dicom-seg", "dicom-seg-labelmap", "dicom-seg-fractional"), "application/dicom"),
+    **dict.fromkeys(("rtstruct", "dicom-sr"), "application/dicom"),
+    **{"geotiff": "image/tiff", "png": "image/png"},
+}
 """Media types of formats that have one; others are octets."""
 _OTHER = ("application/octet-stream", "application/zip")
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest date that an archive can hold: the same annotations give the same bytes."""
 _PLAIN = r"[^\x00-\x1f]+"
-_OPTIONS = (
-    text("crs", "`native`, or a CRS of the coordinates, where the format knows it.", pattern=_PLAIN, longest=4096),
-    text("page", "Which image of the file this one is, where it has several.", pattern=_PLAIN, longest=200),
-    text("label", "Label of what has none in the file.", pattern=_PLAIN, longest=200),
-    text("label-field", "Property or column that holds the label.", pattern=_PLAIN, longest=200),
-)
+_BOTH = {
+    "crs": "`native`, or a CRS of the coordinates, where the format knows it.",
+    "base": "Where pixels are counted from, in Pascal VOC: `1` or `0`.",
+}
+WRITING = _BOTH | {
+    "segments": "Labels of a mask layer that the file lists: `present`, `all`, or names with commas.",
+    "separator": "`rs` or `newline`, in GeoJSON sequences.",
+    "stuff": "Labels whose areas are one segment each, with commas, in COCO panoptic.",
+    "compression": "Of DICOM label maps and fractions: `rle`, `jpegls` or `none`.",
+    "meaning": "What fractions are, in DICOM: `occupancy` or `probability`.",
+    "holes": "How structure sets hold holes: `xor` or `keyhole`.",
+    "date": "When a DICOM object was made: YYYYMMDD or YYYYMMDDHHMMSS.",
+    "author": "Who made a DICOM object.",
+    "description": "Text that lists of DICOM series show.",
+    "cog": "Whether a GeoTIFF is cloud-optimized: `yes` or `no`.",
+    "nodata": "Value of pixels without a label in a GeoTIFF: `0` or `none`.",
+}
+"""Options of formats that are written."""
+READING = _BOTH | {
+    "page": "Which image of the file this one is, where it has several.",
+    "label": "Label of what has none in the file.",
+    "label-field": "Property or column that holds the label.",
+    "layer": "Layer of a GeoPackage or FlatGeobuf that is read.",
+    "as": "What masks become: `masks` or `outlines`.",
+}
+"""Options of formats that are read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Query:
-    """What both directions take."""
+class Wanted:
+    """What is exported or imported, and how."""
 
     format: str | None = None
-    crs: str | None = None
-    page: str | None = None
-    label: str | None = None
-    label_field: str | None = None
+    layer: str | None = None
+    region: UUID | None = None
+    snapshot: str | None = None
     strict: bool = False
+    repair: bool = False
+    extend_schema: bool = False
     at: int | datetime | None = None
     filename: str | None = None
-
-    def options(self) -> dict[str, str]:
-        """Options of the format."""
-        given = {"crs": self.crs, "page": self.page, "label": self.label, "label-field": self.label_field}
-        return {name: value for name, value in given.items() if value is not None}
+    options: tuple[tuple[str, str], ...] = ()
+    """Options of the format."""
 
 
-def _query(**members: Any) -> _Query:
-    """Query of members whose names may have dashes."""
-    return _Query(**{name.replace("-", "_"): value for name, value in members.items()})
+def _wanted(known: Mapping[str, str], **members: Any) -> Wanted:
+    """What the members of a query say."""
+    given = {name: members.pop(name.replace("-", "_"), None) for name in known}
+    return Wanted(**members, options=tuple((name, value) for name, value in given.items() if value is not None))
+
+
+def _options(known: Mapping[str, str]) -> list[Param[str]]:
+    """Parameters for options of formats."""
+    return [text(name, about, pattern=_PLAIN, longest=4096 if name == "crs" else 500) for name, about in known.items()]
+
+
+def _uuid(value: str) -> UUID:
+    """A UUID. Raises InputError."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise InputError("takes the id of a region, a UUID") from None
 
 
 EXPORT = Table(
     (
-        choice("format", "Format to write; a folder comes as a ZIP archive.", WRITTEN),
-        _OPTIONS[0],
+        choice("format", "Format to write; a folder comes as a ZIP archive.", (*WRITTEN, *MASKS)),
+        text("layer", "Mask layer to write, in place of annotations.", pattern=NAME.pattern, longest=64),
+        Param(
+            name="region",
+            about="Only what touches this region.",
+            parse=_uuid,
+            schema={"type": "string", "format": "uuid"},
+        ),
+        text("snapshot", "The state that a snapshot froze.", pattern=_PLAIN, longest=128),
+        *_options(WRITING),
         AT,
         switch("strict", "Refuse any loss."),
     ),
-    _query,
+    partial(_wanted, WRITING),
 )
 IMPORT = Table(
     (
-        choice("format", "Format of the file, where its content leaves it open.", tuple(FORMATS)),
-        *_OPTIONS,
+        choice("format", "Format of the file, where its content leaves it open.", (*FORMATS, *MASKS)),
+        *_options(READING),
         switch("strict", "Refuse a file of which anything would be left out."),
+        switch("repair", "Mend areas that cross themselves, and say so."),
+        switch("extend-schema", "Add labels and attributes that the schema lacks."),
         text("filename", "Name of the file; part of the ids made from it.", pattern=r"[^\x00-\x1f/\\]+", longest=200),
     ),
-    _query,
+    partial(_wanted, READING),
 )
 
 
 async def export(request: Request) -> Response:
-    """Annotations of an image as a file; its report is linked to, at the same revision."""
+    """Annotations of an image, or a mask layer, as a file; its report is linked to, at the same revision."""
     folder, made = await _made(request)
     try:
         path, media = made.path, MEDIA.get(made.report["format"], "application/octet-stream")
         if path.is_dir():
-            path, media = await context_of(request).heavy.run(object(), lambda: _zipped(path)), "application/zip"
+            path = await context_of(request).heavy.run(object(), lambda: archives.pack_folder(made.path))
+            media = "application/zip"
         response = await send_file(request, path, media_type=media, cache="no-store")
     finally:
         folder.cleanup()
-    query = request.url.include_query_params(at=made.report["revision"]).query
-    report = f"{request.url.path}/report?{query}" if made.report["revision"] else f"{request.url.path}/report"
+    # annotations are told at the revision that was written; a layer has but one
+    fixed = {} if "layer" in made.report or not made.report["revision"] else {"at": made.report["revision"]}
+    report = f"{request.url.path}/report?{request.url.include_query_params(**fixed).query}"
     response.headers["Link"] = f'<{report}>; rel="describedby"; type="application/json"'
     response.headers["Content-Disposition"] = f'attachment; filename="{path.name}"'
     return response
@@ -118,14 +170,13 @@ async def _made(request: Request) -> "tuple[tempfile.TemporaryDirectory[str], Ex
     """Run the export that a request asks for into a folder of its own."""
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
-    query: _Query = EXPORT.query(request.scope["query_string"])
-    if query.format is None:
-        raise InputError(f"format is due: one of {', '.join(WRITTEN)}")
-    suffix = vector_format(query.format).SUFFIXES[0]
+    query: Wanted = EXPORT.query(request.scope["query_string"])
+    suffix = suffix_of(query)
     context.jobs.uploads.mkdir(parents=True, exist_ok=True)
     folder = tempfile.TemporaryDirectory(dir=context.jobs.uploads, prefix="export-")
     output = Path(folder.name) / f"{image}{suffix}"
-    chosen: dict[str, Any] = {"options": query.options(), "strict": query.strict, "at": query.at}
+    chosen: dict[str, Any] = {"options": dict(query.options), "strict": query.strict, "at": query.at}
+    chosen |= {"layer": query.layer, "region": query.region, "snapshot": query.snapshot}
 
     def work(stop: Callable[[], bool]) -> Exported:
         return context.workspace.export(image, format=str(query.format), output=output, stop=stop, **chosen)
@@ -149,21 +200,22 @@ async def _watched(request: Request, context: Context, work: Callable[[Callable[
         raise
 
 
-def _zipped(folder: Path) -> Path:
-    """A folder as an archive beside it, always the same bytes."""
-    target = folder.with_name(f"{folder.name}.zip")
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _EPOCH)
-            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    return target
+def suffix_of(wanted: Wanted) -> str:
+    """End of the name of a file. Raises InputError where no format is named, or one that does not hold that."""
+    known = WRITTEN if wanted.layer is None else tuple(MASKS)
+    if wanted.format is None:
+        raise InputError(f"format is due: one of {', '.join(known)}")
+    if wanted.format not in known:
+        kind = "masks: name a layer that is painted" if wanted.layer is None else "annotations, and no masks"
+        raise InputError(f"format {wanted.format} holds {kind}")
+    return vector_format(wanted.format).SUFFIXES[0]
 
 
 async def import_(request: Request) -> Response:
     """Store the annotations of a file, all or none: the file itself as the body, or a form with it."""
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
-    query: _Query = IMPORT.query(request.scope["query_string"])
+    query: Wanted = IMPORT.query(request.scope["query_string"])
     await context.image(image)
     limit = context.settings.max_upload
     announced = request.headers.get("content-length", "")
@@ -176,12 +228,16 @@ async def import_(request: Request) -> Response:
         if kind == "multipart/form-data":
             upload = await uploads.receive_form(request, folder, limit=limit)
         else:
-            upload = await uploads.receive_raw(request, folder, name=query.filename or "upload", limit=limit)
-        chosen: dict[str, Any] = {"options": query.options(), "strict": query.strict, "author": author}
+            usual = "upload" if query.format is None else f"upload{vector_format(query.format).SUFFIXES[0]}"
+            upload = await uploads.receive_raw(request, folder, name=query.filename or usual, limit=limit)
+        chosen: dict[str, Any] = {"options": dict(query.options), "strict": query.strict, "author": author}
+        chosen |= {name: True for name in ("repair", "extend_schema") if getattr(query, name)}
+        source = await run_in_threadpool(uploads.content, upload, limit=limit)
 
         def work(stop: Callable[[], bool]) -> Mapping[str, Any]:
             try:
-                done = context.workspace.import_file(image, upload.file, format=query.format, stop=stop, **chosen)
+                path, name = data_of(source, query.format) if source.is_dir() else (source, query.format)
+                done = context.workspace.import_file(image, path, format=name, stop=stop, **chosen)
             except Invalid:
                 raise
             except DataError as error:  # what is damaged is what was sent, not what is stored
@@ -194,7 +250,31 @@ async def import_(request: Request) -> Response:
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
 
-_REPORT: dict[str, Any] = {
+def data_of(folder: Path, format: str | None) -> tuple[Path, str | None]:
+    """Where in an unpacked archive the annotations lie, and of which format they are.
+
+    That is the folder where some format is made of folders, else its one file of annotations; pictures beside it are no
+    masks. Raises InputError where several files could be meant, or none.
+    """
+    kinds: tuple[Mapping[str, Any], ...] = (FORMATS, MASKS)
+    if format is not None:
+        kinds = ({format: FORMATS[format] if format in FORMATS else MASKS[format]},)
+    if any(module.sniff(folder) for kind in kinds for module in kind.values()):
+        return folder, format
+    # an index of a shapefile begins as its main file does
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() != ".shx"]
+    for kind in kinds:
+        found = [path for path in files[:MOST_FILES] if any(module.sniff(path) for module in kind.values())]
+        if len(found) > 1:
+            listed = ", ".join(str(path.relative_to(folder)) for path in found[:10])
+            raise InputError(f"the archive holds several files of annotations: {listed}; send the one that is meant")
+        if found:
+            return found[0], format
+    what = f"of format {format}" if format else "of a known format"
+    raise InputError(f"the archive holds no annotations {what} among its first {MOST_FILES} files")
+
+
+REPORT: dict[str, Any] = {
     "type": "object",
     "required": ["format", "image", "written", "lossless", "losses", "notes"],
     "properties": {
@@ -212,7 +292,7 @@ _IMPORTED: dict[str, Any] = {
     "properties": {
         "revision": {"type": ["integer", "null"]},
         **{name: {"type": "integer"} for name in ("added", "changed", "unchanged", "removed")},
-        "report": _REPORT,
+        "report": REPORT,
     },
 }
 _BINARY = {"type": "string", "format": "binary"}
@@ -222,7 +302,7 @@ ROUTES = (
         "/images/{id}/export",
         export,
         Operation(
-            summary="Annotations as a file",
+            summary="Annotations or a mask layer as a file",
             tag="exchange",
             tables=(IMAGE, EXPORT),
             content={**{kind: {} for kind in sorted(set(MEDIA.values()))}, **dict.fromkeys(_OTHER, _BINARY)},
@@ -237,7 +317,7 @@ ROUTES = (
             summary="What an export could not hold",
             tag="exchange",
             tables=(IMAGE, EXPORT),
-            content={"application/json": _REPORT},
+            content={"application/json": REPORT},
             also={206: "A part of the report.", 304: "The report has not changed."},
             problems=(*USUAL, 409, 416),
         ),
@@ -256,6 +336,7 @@ ROUTES = (
                 "required": True,
                 "content": {
                     "application/octet-stream": {"schema": _BINARY},
+                    "application/zip": {"schema": _BINARY},
                     "application/geo+json": {"schema": {"type": "object"}},
                     "multipart/form-data": {"schema": _FORM},
                 },

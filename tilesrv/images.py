@@ -25,7 +25,10 @@ from tilesrv.routing import Endpoint, Operation
 JSON_LIMIT = 1 << 16
 FORM_SLACK = 1 << 20
 """Bytes that a form may hold beside its file."""
-RAW_TYPES = ("image/", "application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
+RAW_TYPES = (
+    *("image/", "application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip"),
+    *("application/zip", "application/x-zip-compressed"),
+)
 NO_CACHE = {"Cache-Control": "no-cache"}
 
 
@@ -154,8 +157,9 @@ async def _from_upload(request: Request, context: Context, *, is_form: bool) -> 
         else:
             name = description.filename or "upload"
             upload = await uploads.receive_raw(request, folder, name=name, limit=limit)
+        source = await run_in_threadpool(uploads.content, upload, limit=limit)
         record = await run_in_threadpool(
-            lambda: start(context.jobs, upload.file, description, job=job, upload=upload.folder)
+            lambda: start(context.jobs, source, description, job=job, upload=upload.folder)
         )
         started = True
         return record
@@ -209,6 +213,7 @@ POST_BODY: dict[str, Any] = {
             }
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/zip": {"schema": {"type": "string", "format": "binary"}},
     },
 }
 ROUTES = (

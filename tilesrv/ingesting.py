@@ -119,13 +119,23 @@ def start(store: JobStore, source: Path, description: Description, *, job: str, 
 
 
 def launch(
-    store: JobStore, kind: str, *, source: str, arguments: tuple[str, ...], job: str, upload: Path | None = None
+    store: JobStore,
+    kind: str,
+    *,
+    source: str,
+    arguments: tuple[str, ...],
+    job: str,
+    upload: Path | None = None,
+    output: str | None = None,
 ) -> Job:
-    """Start a command of `bigimage` as a job of its own process. Blocking. Raises TooMany."""
+    """Start a command of `bigimage` as a job of its own process. Blocking. Raises TooMany.
+
+    `output` is the name of the file that it makes in `JobStore.outputs / job`, where it makes one to be fetched.
+    """
     if store.active() >= MOST_ACTIVE:
         raise TooMany(f"{MOST_ACTIVE} jobs are waiting or running already; try again when some are done")
     with store.hold(job) as lock:
-        record = store.create(job, kind, source=source, arguments=arguments, upload=upload)
+        record = store.create(job, kind, source=source, arguments=arguments, upload=upload, output=output)
         command = [sys.executable, "-m", "tilesrv.runner", str(store.workspace), job, str(lock.fileno())]
         process = subprocess.Popen(  # noqa: S603 - an argument list of our own; no shell
             command, stdin=subprocess.DEVNULL, pass_fds=(lock.fileno(),), start_new_session=True

@@ -33,10 +33,10 @@ class JobPath:
 JOB = Table((text("id", "Id of the job.", pattern="[0-9a-f]{32}", longest=32, where="path"),), JobPath)
 JOB_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["id", "kind", "state", "source", "created", "progress", "message", "images"],
+    "required": ["id", "kind", "state", "source", "created", "progress", "message", "images", "output"],
     "properties": {
         "id": {"type": "string"},
-        "kind": {"type": "string", "enum": ["ingest", "rasterize"]},
+        "kind": {"type": "string", "enum": ["ingest", "rasterize", "export", "chips"]},
         "state": {"type": "string", "enum": ["queued", "running", "done", "failed", "cancelled"]},
         "source": {"type": "string"},
         "created": {"type": "string", "format": "date-time"},
@@ -45,6 +45,10 @@ JOB_SCHEMA: dict[str, Any] = {
         "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
         "message": {"type": "string"},
         "images": {"type": "array", "items": {"type": "string"}},
+        "output": {
+            "type": ["string", "null"],
+            "description": "Name of the file at /jobs/{id}/output, once it is made.",
+        },
     },
 }
 

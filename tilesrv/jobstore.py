@@ -16,8 +16,11 @@ from bigimage.errors import BackendError, Conflict, NotFound
 
 JOBS = "jobs"
 UPLOADS = "uploads"
+OUTPUTS = "outputs"
 KEPT = 200
 """Finished jobs whose records are kept."""
+KEPT_OUTPUT = 86400.0
+"""Seconds for which the files that a job made can be fetched."""
 ABANDONED = 86400.0
 """Seconds after which an upload that never became a job is removed."""
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -46,7 +49,9 @@ class Job:
     message: str = ""
     """What is being done, or why it failed."""
     images: tuple[str, ...] = ()
-    """Ids of the images made."""
+    """Ids of the images made, or of the one that it was about."""
+    output: str | None = None
+    """Name of the file that it makes for whoever asked; see `JobStore.output`."""
 
     @property
     def is_over(self) -> bool:
@@ -56,7 +61,8 @@ class Job:
     def public(self) -> dict[str, Any]:
         """JSON for clients."""
         hidden = {"arguments", "upload"}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if k not in hidden}
+        told = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if k not in hidden}
+        return told | {"output": self.output if self.state == "done" else None}
 
 
 def now() -> str:
@@ -75,6 +81,7 @@ class JobStore:
         self.workspace = workspace
         self.folder = workspace / JOBS
         self.uploads = workspace / UPLOADS
+        self.outputs = workspace / OUTPUTS
 
     def path(self, job: str, suffix: str = ".json") -> Path:
         """File of a job. Raises NotFound on what is no job id."""
@@ -83,7 +90,14 @@ class JobStore:
         return self.folder / f"{job}{suffix}"
 
     def create(
-        self, job: str, kind: str, *, source: str, arguments: tuple[str, ...], upload: Path | None = None
+        self,
+        job: str,
+        kind: str,
+        *,
+        source: str,
+        arguments: tuple[str, ...],
+        upload: Path | None = None,
+        output: str | None = None,
     ) -> Job:
         """Write a new record in state `queued`."""
         record = Job(
@@ -93,6 +107,7 @@ class JobStore:
             arguments=arguments,
             upload=None if upload is None else str(upload),
             created=now(),
+            output=output,
         )
         self.write(record)
         return record
@@ -179,6 +194,22 @@ class JobStore:
         if job.upload is not None and Path(job.upload).parent == self.uploads:
             shutil.rmtree(job.upload, ignore_errors=True)
 
+    def output(self, job: Job) -> Path:
+        """File that a finished job made. Raises NotFound while there is none, and when it was removed."""
+        path = self.outputs / job.id / (job.output or "-")
+        if job.output is None:
+            raise NotFound(f"job {job.id} makes no file")
+        if job.state != "done":
+            raise NotFound(f"job {job.id} is {job.state}: it has made no file")
+        if not path.is_file():
+            raise NotFound(f"the file of job {job.id} was kept for a day and is gone; start the job again")
+        return path
+
+    def discard_output(self, job: Job) -> None:
+        """Remove what a job made for whoever asked."""
+        if job.output is not None:
+            shutil.rmtree(self.outputs / job.id, ignore_errors=True)
+
     def sweep(self) -> None:
         """Remove uploads that a dead server left behind: a day old, and no active job's."""
         if not self.uploads.is_dir():
@@ -189,11 +220,19 @@ class JobStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def prune(self) -> None:
-        """Forget the oldest finished jobs beyond `KEPT`."""
+        """Forget the oldest finished jobs beyond `KEPT`, and remove files that nobody fetched for a day."""
         over = [job for job in self.all() if job.is_over]
+        for k, job in enumerate(over):
+            if job.output is not None and (k >= KEPT or _age(job) > KEPT_OUTPUT):
+                self.discard_output(job)
         for job in over[KEPT:]:
             for suffix in (".json", ".lock", ".cancel"):
                 self.path(job.id, suffix).unlink(missing_ok=True)
+
+
+def _age(job: Job) -> float:
+    """Seconds since a job that made something was over."""
+    return (datetime.now(UTC) - datetime.fromisoformat(job.finished or job.created)).total_seconds()
 
 
 def take_lock(path: Path) -> IO[bytes] | None:

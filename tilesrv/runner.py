@@ -21,7 +21,9 @@ from typing import IO
 
 from bigimage.catalogue import IMAGES
 from bigimage.errors import InputError
+from bigimage.exchange.output import REPORT_SUFFIX
 from bigimage.model.image import slug
+from tilesrv.archives import pack
 from tilesrv.jobstore import Job, JobStore, now, take_lock
 
 COMMAND = ("-m", "bigimage")
@@ -51,6 +53,8 @@ def run(store: JobStore, job: str) -> Job:
     finally:
         if record.upload is not None and record.state != "done":
             _discard_partial(store, record)
+        if record.state != "done":
+            store.discard_output(record)
         store.discard_upload(record)
         store.write(record)
     return record
@@ -142,10 +146,11 @@ def _work(store: JobStore, record: Job) -> Job:
         out.seek(0)
         printed = out.read()
     if process.returncode == 0:
-        return _done(record, printed)
+        return _done(store, record, printed)
     if cancelled:
         return _over(record, "cancelled", "cancelled")
-    return replace(_over(record, "failed", _reason(record, process.returncode, lines)), images=_images(record, printed))
+    reason = _reason(store, record, process.returncode, lines)
+    return replace(_over(record, "failed", reason), images=_images(record, printed))
 
 
 def _follow(store: JobStore, record: Job, process: "subprocess.Popen[bytes]", lines: _Lines) -> tuple[Job, bool]:
@@ -183,25 +188,48 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         return
 
 
-def _reason(record: Job, code: int, lines: _Lines) -> str:
+def _reason(store: JobStore, record: Job, code: int, lines: _Lines) -> str:
     """Why the work failed: the last thing it said, without the server's folders."""
     said = lines.last or f"the command ended with status {code}"
     if code < 0:
         said = f"killed by {signal.Signals(-code).name}" + (f" after: {lines.last}" if lines.last else "")
-    return said.replace(f"{record.upload}{os.sep}", "") if record.upload else said
+    for folder in (record.upload, str(store.outputs / record.id)):
+        said = said.replace(f"{folder}{os.sep}", "") if folder else said
+    return said
 
 
-def _done(record: Job, printed: bytes) -> Job:
-    """The record of work that succeeded."""
-    return replace(_over(record, "done", "done"), progress=1.0, images=_images(record, printed))
+def _done(store: JobStore, record: Job, printed: bytes) -> Job:
+    """The record of work that succeeded; what it made for whoever asked is one file then."""
+    made = record
+    if record.output is not None:
+        try:
+            made = replace(record, output=_one_file(store.outputs / record.id, record))
+        except OSError as error:
+            return _over(record, "failed", f"what was made cannot be packed: {error.strerror}")
+    return replace(_over(made, "done", "done"), progress=1.0, images=_images(record, printed))
+
+
+def _one_file(folder: Path, record: Job) -> str | None:
+    """Name of the file that a job made: a folder, or a file with others beside it, is packed to an archive."""
+    made = folder / str(record.output)
+    report = made.with_name(made.name + REPORT_SUFFIX)
+    files = [path for path in folder.rglob("*") if path.is_file() and path != report]
+    if files == [made]:
+        return record.output
+    root = made if made.is_dir() else folder
+    archive = folder / f"{record.output}.zip"
+    pack(archive, [(path.relative_to(root).as_posix(), path) for path in files])
+    if report.exists():
+        report.rename(folder / (archive.name + REPORT_SUFFIX))
+    return archive.name
 
 
 def _images(record: Job, printed: bytes) -> tuple[str, ...]:
     """Ids of the images that were made, one on each line; work that failed may have made some before.
 
-    A job that paints is about the one image that it was started for.
+    Other jobs are about the one image that they were started for.
     """
-    if record.kind == "rasterize":
+    if record.kind != "ingest":
         return (record.source,)
     return tuple(printed.decode("utf-8", errors="replace").split())
 

@@ -1,6 +1,5 @@
 """Bodies too large for memory: streamed to disk as they come, raw or as the file of a form."""
 
-import errno
 import os
 import re
 import shutil
@@ -14,8 +13,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
-from bigimage.errors import BackendError, InputError, NotFound
-from tilesrv.errors import ClientGone, DiskFull, Forbidden, TooLarge
+from bigimage.errors import InputError, NotFound
+from tilesrv import archives
+from tilesrv.errors import ClientGone, Forbidden, TooLarge, disk_error
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -68,13 +68,6 @@ class Sink:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def disk_error(error: OSError) -> BackendError:
-    """What a failed write means to the client."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull("the server's disk is full")
-    return BackendError(f"the server cannot write the upload: {error.strerror}")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
@@ -227,6 +220,18 @@ def _feed(parser: MultipartParser, form: _Form, chunk: bytes) -> None:
     parser.write(chunk)
     if form.sink is not None:
         form.sink.flush()
+
+
+def content(upload: Upload, *, limit: int) -> Path:
+    """What was uploaded: the file, or where it is a ZIP archive its one file, or a folder of its name. Blocking.
+
+    Raises what `archives.unpack` raises.
+    """
+    if not archives.is_archive(upload.file):
+        return upload.file
+    place = archives.unpack(upload.file, upload.folder / "content" / (upload.file.stem or "upload"), limit=limit)
+    upload.file.unlink()
+    return place
 
 
 def discard(folder: Path) -> None:

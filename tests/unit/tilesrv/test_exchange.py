@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nibabel
+import numpy as np
 import pytest
+
+from bigimage.exchange.layers import OPTION as LAYER_OPTION
+from bigimage.exchange.masks import OPTION as MASK_OPTION
+from bigimage.formats.mask import FORMATS as MASKS
+from bigimage.formats.vector import FORMATS
+from tests.drawn import SCAN
+from tilesrv.exchange import READING, WRITING
 
 
 @pytest.fixture
 def client(drawing: httpx.Client) -> httpx.Client:
     """Client of a server whose image `scene` has three ships."""
+    drawing.timeout = httpx.Timeout(60)  # the first mask loads the libraries of all formats
     for k in range(3):
         west = 500_000 + 100 * k
         ring = [[west, 4_999_000], [west + 80, 4_999_000], [west + 80, 4_999_070], [west, 4_999_000]]
@@ -50,6 +60,69 @@ def test_a_folder_comes_as_an_archive(client: httpx.Client) -> None:
     assert got.content == client.get("/images/scene/export", params={"format": "yolo"}).content
 
 
+def test_every_option_of_every_format_is_a_parameter() -> None:
+    known = {name for formats in (FORMATS, MASKS) for module in formats.values() for name in module.OPTIONS}
+    assert known | set(LAYER_OPTION) | set(MASK_OPTION) == {*READING, *WRITING}
+
+
+def zipped(members: dict[str, bytes | str]) -> bytes:
+    """An archive of members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_an_exported_archive_is_imported_again(client: httpx.Client) -> None:
+    got = client.get("/images/scene/export", params={"format": "yolo"})
+    query = {"format": "yolo", "page": "scene", "filename": "boats.zip"}
+    sent = client.post("/images/scene/import", params=query, content=got.content)
+    assert sent.status_code == 200, sent.text
+    assert sent.json()["added"] == 3
+    assert client.post("/images/scene/import", params=query, content=got.content).json()["unchanged"] == 3
+
+
+def test_an_archive_with_one_file_of_annotations_is_that_file(client: httpx.Client) -> None:
+    data = client.get("/images/scene/export", params={"format": "geojson"}).content
+    body = zipped({"task/images/a.png": b"\x89PNG\r\n\x1a\n", "task/out.geojson": data, "task/readme.txt": "hello"})
+    sent = client.post("/images/scene/import", content=body, headers={"content-type": "application/zip"})
+    assert sent.json()["unchanged"] == 3, sent.text
+    twice = client.post("/images/scene/import", content=zipped({"a.geojson": data, "b.geojson": data}))
+    assert twice.status_code == 400
+    assert "a.geojson, b.geojson" in twice.text
+
+
+@pytest.mark.parametrize(
+    ("members", "word"),
+    [({"../a.geojson": "{}"}, "leads out"), ({"a.txt": "hello", "b.txt": ""}, "no annotations"), ({}, "empty")],
+)
+def test_archives_that_hold_nothing_of_use_are_refused(
+    client: httpx.Client, members: dict[str, bytes | str], word: str, tmp_path: Path
+) -> None:
+    sent = client.post("/images/scene/import", content=zipped(members))
+    assert sent.status_code == 400, sent.text
+    assert word in sent.text
+    assert not list((tmp_path / "ws").rglob("uploads/*"))
+
+
+def test_masks_are_imported(client: httpx.Client, tmp_path: Path) -> None:
+    labels = np.zeros(SCAN.shape[::-1], np.uint8)
+    labels[3:9, 4:12, 2:5] = 1
+    affine = np.diag([-1.0, -1.0, 2.5, 1.0])
+    affine[:3, 3] = [19.5, 15.5, 101.25]
+    image = nibabel.Nifti1Image(labels, affine)
+    nibabel.save(image, tmp_path / "liver.nii.gz")
+    body = (tmp_path / "liver.nii.gz").read_bytes()
+    outlined = {"as": "outlines", "format": "nifti"}
+    for query, kind in (({"filename": "liver.nii.gz"}, "mask"), (outlined, "contours")):
+        sent = client.post("/images/scan/import", params=query, content=body)
+        assert sent.status_code == 200, sent.text
+        assert sent.json()["added"] == 1
+        features = client.get("/images/scan/annotations").json()["features"]
+        assert features[-1]["shape"]["type"] == kind
+
+
 def test_a_form_adds_annotations_of_another_tool(client: httpx.Client) -> None:
     ring = [[0, 0], [40, 0], [40, 30], [0, 0]]
     feature = {
@@ -73,6 +146,11 @@ def test_a_form_adds_annotations_of_another_tool(client: httpx.Client) -> None:
     [
         ("/images/scene/export", {}, 400, "format"),
         ("/images/scene/export", {"format": "shapefile"}, 400, "format"),
+        ("/images/scene/export", {"format": "nifti"}, 400, "name a layer"),
+        ("/images/scene/export", {"format": "coco", "layer": "semantic"}, 400, "no masks"),
+        ("/images/scene/export", {"format": "geotiff", "layer": "semantic"}, 404, "no mask layer"),
+        ("/images/scene/export", {"format": "geojson", "region": "7"}, 400, "UUID"),
+        ("/images/scene/export", {"format": "geojson", "holes": "xor"}, 400, "no option holes"),
         ("/images/scene/export", {"format": "geojson", "strict": "true"}, 501, "rounded"),
         ("/images/nothing/export", {"format": "geojson"}, 404, "nothing"),
         ("/images/scan/export", {"format": "coco"}, 501, "flat"),

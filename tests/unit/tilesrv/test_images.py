@@ -1,7 +1,9 @@
 """Records of images, and putting images in."""
 
+import io
 import json
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from bigimage.workspace import Workspace
+from tests.scanning import ct_series, save
 from tests.unit.tilesrv.conftest import UTM, picture, write_tif
 
 
@@ -85,6 +88,41 @@ def test_a_form_upload_with_its_fields_becomes_an_image(fresh_server: Any, tmp_p
     image = client.get("/images/my-scene").json()
     assert image["frame"] == {"type": "geo", "crs": "EPSG:4326"}
     assert image["affine"][0] == [0.0, 3.6, -180.0]
+
+
+def test_a_zipped_series_becomes_the_image_that_its_folder_becomes(fresh_server: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    (folder / "ct").mkdir(parents=True)
+    _, slices = ct_series("oblique")
+    save(slices, folder / "ct")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*.dcm"), reverse=True):
+            archive.write(path, path.relative_to(tmp_path))
+        archive.writestr("study/readme.txt", "hello")
+    space, client = fresh_server()
+    answer = client.post("/images", files={"file": ("Patient 7.zip", buffer.getvalue(), "application/zip")})
+    assert answer.status_code == 202, answer.text
+    record = finished(client, answer.json()["id"])
+    assert (record["state"], record["images"]) == ("done", ["patient-7"])
+    (local,) = space.ingest(folder, name="local")
+    sent = space.image("patient-7")
+    assert sent.info.grid == local.info.grid
+    assert sent.info.extra["instances"] == local.info.extra["instances"]
+    box = local.info.grid.box
+    assert np.array_equal(sent.read_index(box).array, local.read_index(box).array)
+    assert list((space.path / "uploads").iterdir()) == []
+
+
+def test_archives_that_lead_out_are_refused_at_once_and_leave_nothing(fresh_server: Any) -> None:
+    space, client = fresh_server()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../../x.dcm", "x")
+    answer = client.post("/images", content=buffer.getvalue(), headers={"Content-Type": "application/zip"})
+    assert answer.status_code == 400
+    assert "leads out of the archive" in answer.text
+    assert list((space.path / "uploads").iterdir()) == []
 
 
 def test_a_path_below_an_allowed_folder_becomes_an_image(client: httpx.Client, workspace: Workspace) -> None:
