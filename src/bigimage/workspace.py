@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from bigimage.annotations import Annotations
 from bigimage.catalogue import image_folder
 from bigimage.errors import InputError
-from bigimage.exchange.chips import ChipOptions, export_chips
+from bigimage.exchange.chips import ChipImage, ChipOptions, export_chips, wants_physical
 from bigimage.exchange.layers import export_layer
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
 from bigimage.exchange.snapshot import Snapshot, frozen_image, read_snapshot, take_snapshot
@@ -29,6 +29,7 @@ from bigimage.pyramid.labels import check_layer_name, layer_names, remove_layer
 from bigimage.rasterize.easel import StoreLink
 from bigimage.rasterize.hold import holding
 from bigimage.rasterize.layer import Layer, open_layer, region_text
+from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
 from bigimage.rasterize.zonal import Zone, zonal
 from bigimage.settings import Settings
@@ -186,7 +187,15 @@ class Workspace(Images):
         names = None if label is None else schema.names(label) if schema.find(label) else frozenset({label})
         world = None if box is None else WorldBox.of(box, pyramid.info.grid.frame)
         yield from zonal(
-            pyramid, store, box=world, where=Where(labels=names), bands=bands, t=t, limit=limit, spend=spend
+            pyramid,
+            store,
+            box=world,
+            where=Where(labels=names),
+            palette=Palette.of(schema),
+            bands=bands,
+            t=t,
+            limit=limit,
+            spend=spend,
         )
 
     def layers(self, image: str) -> list[Layer]:
@@ -356,32 +365,51 @@ class Workspace(Images):
 
     def export_chips(
         self,
-        image: str,
+        image: str | Sequence[str],
         *,
         format: str,
         output: str | Path,
         options: ChipOptions | None = None,
+        format_options: Options | None = None,
+        snapshot: str | None = None,
+        strict: bool = False,
         progress: Progress = ignore_progress,
         stop: Stop = never,
     ) -> Exported:
-        """Cut an image to chips for training: pictures, annotations and splits in a folder; see `ChipOptions`.
+        """Cut images to chips for training: pictures, annotations and splits in a folder; see `ChipOptions`.
 
-        Where the image has regions of work, what lies in those that are done counts as reviewed. Raises what
+        Several images become one data set. Where an image has regions of work, what lies in those that are done counts
+        as reviewed. `snapshot` names a state that was frozen: it always gives the same bytes. Raises what
         `bigimage.exchange.chips.export_chips` raises, and NotFound.
         """
-        pyramid = self.image(image)
         chosen = options or ChipOptions()
-        regions = self.regions.of(image)
+        names = [image] if isinstance(image, str) else list(dict.fromkeys(image))
+        taken = None if snapshot is None else read_snapshot(self.path, snapshot)
+        at = None if taken is None else {n: frozen_image(taken, n, self.image(n).version).revision for n in names}
         return export_chips(
             self.annotations.store,
-            pyramid.info,
+            [self._chip_image(name, chosen) for name in names],
             format=format,
             output=Path(output),
-            read=lambda box: pyramid.read_index(box, bands=chosen.bands),
             options=chosen,
-            reviewed=[region.box for region in regions if region.state == "done"] if regions else None,
+            format_options=format_options,
+            at=at,
+            schema_version=None if taken is None else taken.schema,
+            snapshot=snapshot,
+            strict=strict,
             progress=progress,
             stop=stop,
+        )
+
+    def _chip_image(self, name: str, options: ChipOptions) -> ChipImage:
+        """An image as chips are cut from it."""
+        pyramid = self.image(name)
+        physical = wants_physical(pyramid.info, options)
+        regions = self.regions.of(name)
+        return ChipImage(
+            info=pyramid.info,
+            read=lambda box: pyramid.read_index(box, bands=options.bands, physical=physical),
+            reviewed=[region.box for region in regions if region.state == "done"] if regions else None,
         )
 
     def import_file(
@@ -392,13 +420,16 @@ class Workspace(Images):
         format: str | None = None,
         author: str | None = None,
         options: Options | None = None,
+        repair: bool = False,
+        extend_schema: bool = False,
         strict: bool = False,
         progress: Progress = ignore_progress,
         stop: Stop = never,
     ) -> Imported:
         """Store the annotations of a file or folder as one revision, after all of it was found sound.
 
-        Importing the same file again changes nothing. `format` is told by the content where that is clear. Raises
+        Importing the same file again changes nothing. `format` is told by the content where that is clear; `repair`
+        mends areas that cross themselves, `extend_schema` adds labels and attributes that the schema lacks. Raises
         Invalid with every problem, and what `bigimage.exchange.vector.import_annotations` raises.
         """
         info = self.image(image).info
@@ -410,6 +441,8 @@ class Workspace(Images):
             format=format,
             options=options,
             file_name=source_name(info),
+            repair=repair,
+            extend_schema=extend_schema,
             strict=strict,
             progress=progress,
             stop=stop,

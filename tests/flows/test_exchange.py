@@ -121,6 +121,43 @@ def test_a_file_with_problems_is_refused_whole_and_with_all_of_them(workspace: W
     assert "Traceback" not in told.stderr
 
 
+def test_a_file_by_others_is_taken_in_on_request_with_its_labels_and_faulty_areas(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    grid = workspace.image("scene").info.grid
+    bow = grid.to_world([[10, 10], [30, 30], [30, 10], [10, 30], [10, 10]]).tolist()
+    line = grid.to_world([[10, 10], [30, 30], [20, 20], [10, 10]]).tolist()
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {"label": "whale", "attributes": {"age": 3}},
+        }
+        for ring in (bow, line)
+    ]
+    path = tmp_path / "theirs.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    plain = run(workspace, "import", "scene", str(path), "-o", "crs=native")
+    assert plain.returncode == 1
+    assert "repair mends" in plain.stderr
+    assert "extend-schema adds" in plain.stderr
+    strict = run(workspace, "import", "scene", str(path), "-o", "crs=native", "--repair", "--extend-schema", "--strict")
+    assert strict.returncode == 1
+    assert workspace.annotations.schema().version == 1
+
+    taken = run(workspace, "import", "scene", str(path), "-o", "crs=native", "--repair", "--extend-schema", "--json")
+    told = json.loads(taken.stdout)
+    assert told["added"] == 1
+    assert {loss["kind"] for loss in told["report"]["losses"]} == {"approximated", "dropped"}
+    (whale,) = [a for a in workspace.annotations.query("scene") if a.label == "whale"]
+    assert whale.attributes == {"age": 3}
+    assert whale.schema == 2
+    assert [(one.name, one.value) for one in workspace.annotations.schema().labels][-1] == ("whale", 3)
+    again = workspace.import_file("scene", path, options={"crs": "native"}, repair=True, extend_schema=True)
+    assert (again.added, again.changed, again.unchanged) == (0, 0, 1)
+    assert workspace.annotations.schema().version == 2
+
+
 def test_a_strict_export_that_loses_something_writes_nothing(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "out.geojson"
     with pytest.raises(Unsupported, match="rounded"):

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from bigimage.errors import Conflict, DataError, InputError, NotFound
+from bigimage.exchange.extending import extended
 from bigimage.exchange.masks import MaskReader
+from bigimage.exchange.mending import mended
 from bigimage.exchange.merging import merged, says_same
 from bigimage.exchange.output import (
     REPORT_SUFFIX,
@@ -35,7 +37,7 @@ from bigimage.geometry.box import WorldBox
 from bigimage.model.annotation import Annotation
 from bigimage.model.change import Added, Change, Edited, Removed, Revision
 from bigimage.model.image import ImageInfo
-from bigimage.model.labels import Label, Schema
+from bigimage.model.labels import Label, Schema, distinct_color
 from bigimage.model.problem import Invalid, Problem
 from bigimage.model.validate import validate_all
 from bigimage.model.where import Where
@@ -45,6 +47,8 @@ CHECKED = 10_000
 """Annotations that are checked at a time."""
 MOST_PROBLEMS = 1000
 """Most problems that a refusal lists."""
+MENDED = frozenset(("self-intersection", "topology", "zero-area", "ring"))
+"""Kinds of problems that `repair` takes care of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def schema_for(
     if schema is not None and schema.labels:
         return schema
     names = sorted({a.label for a in store.query(image, box, where=where, at=at)})
-    return Schema(labels=tuple(Label(name=n, value=k) for k, n in enumerate(names, 1)))
+    return Schema(labels=tuple(Label(name=n, value=k, color=distinct_color(k)) for k, n in enumerate(names, 1)))
 
 
 def _count(store: AnnotationStore, info: ImageInfo) -> int:
@@ -206,6 +210,8 @@ def import_annotations(
     format: str | None = None,
     options: Options | None = None,
     file_name: str = "",
+    repair: bool = False,
+    extend_schema: bool = False,
     strict: bool = False,
     progress: Progress = ignore_progress,
     stop: Stop = never,
@@ -214,6 +220,13 @@ def import_annotations(
 
     Annotations keep the ids that they have in the file, or get ones made from it, always the same: what is read again
     changes nothing, and what was changed in the file since becomes an edit. What was removed here stays removed.
+
+    Parameters
+    ----------
+    repair
+        Mend areas that cross themselves and leave those without area out; the report tells which.
+    extend_schema
+        Add labels and attributes that the schema lacks, as a version of it that comes before the import.
 
     Raises
     ------
@@ -231,7 +244,9 @@ def import_annotations(
     check_options(name, module.OPTIONS, chosen)
     schema = store.schema() or Schema()
     context = context_for(info, schema, file_name=file_name, source=path.name)
-    job = _Import(store, info, schema, module, path, context, chosen)
+    job = _Import(store, info, schema, module, path, context, chosen, repair)
+    if extend_schema:
+        job = job.extended()
     try:
         plan = job.check(stop)
         revision = job.store_all(plan, author, strict=strict, progress=progress, stop=stop)
@@ -276,24 +291,41 @@ class _Import:
     path: Path
     context: Context
     options: Options
+    repair: bool = False
+    new_schema: bool = False
+    """Whether the schema is not stored yet."""
     careful: bool = False
     """Whether to look up ids that the image does not show, each by itself: they may be removed, or taken."""
 
     def read(self, report: Report) -> Iterator[Annotation]:
         """Annotations of the file. Raises DataError when it changed since it was checked."""
-        for annotation in self.module.read(self.path, context=self.context, report=report, options=self.options):
+        for annotation in self.found(report):
             if report.problems:
                 raise DataError(f"{self.path} was changed while it was imported; import it again")
             yield annotation
+
+    def found(self, report: Report) -> Iterator[Annotation]:
+        """Annotations of the file, mended where that was asked for."""
+        stream = self.module.read(self.path, context=self.context, report=report, options=self.options)
+        return mended(stream, report) if self.repair else iter(stream)
+
+    def extended(self) -> "_Import":
+        """The same, with a schema that has all that the file has; it is stored with the annotations."""
+        earlier = [self.store.schema(k) or Schema() for k in range(1, self.schema.version)]
+        # told of no schema, formats leave no attribute out
+        free = replace(self, context=replace(self.context, schema=Schema()))
+        schema = extended(self.schema, earlier, free.found(Report()))
+        if schema is self.schema:
+            return self
+        return replace(self, schema=schema, new_schema=True, context=replace(self.context, schema=schema))
 
     def check(self, stop: Stop) -> _Plan:
         """Look at everything. Raises Invalid with every problem."""
         report = Report()
         plan = _Plan(report)
-        found = self.module.read(self.path, context=self.context, report=report, options=self.options)
         problems: list[Problem] = []
         ids = bytearray()
-        for part in _parts(counted(found, 0, ignore_progress, stop)):
+        for part in _parts(counted(self.found(report), 0, ignore_progress, stop)):
             problems.extend(self._problems(part, plan.count))
             ids += b"".join(a.id.bytes for a in part)
             plan.count += len(part)
@@ -304,8 +336,17 @@ class _Import:
             listed = problems[:MOST_PROBLEMS]
             if more > 0:
                 listed.append(Problem("value", "", f"and {more} more problems"))
-            raise Invalid(f"{self.path.name} is refused, nothing was imported", listed)
+            raise Invalid(f"{self.path.name} is refused, nothing was imported{self._remedy(problems)}", listed)
         return plan
+
+    def _remedy(self, problems: Sequence[Problem]) -> str:
+        """What would take the file in all the same, for a message."""
+        kinds = {problem.kind for problem in problems}
+        ways = [
+            *(["repair mends or leaves out faulty areas"] if kinds & MENDED and not self.repair else []),
+            *(["extend-schema adds new labels and attributes to the schema"] if kinds & {"label", "attribute"} else []),
+        ]
+        return f" ({'; '.join(ways)})" if ways else ""
 
     def _problems(self, part: Sequence[Annotation], first: int) -> Iterator[Problem]:
         """What is wrong with some annotations."""
@@ -357,11 +398,19 @@ class _Import:
             require_lossless(plan.report, self.module.NAME)
         if not (plan.added or plan.changed):
             return None
+        schema = self._stored_schema(author) if self.new_schema else self.schema
         stream = counted(self.read(Report()), plan.count, progress, stop)
-        stamped = (replace(a, schema=self.schema.version or None) for a in stream)
+        stamped = (replace(a, schema=schema.version or None) for a in stream)
         if not (plan.changed or plan.unchanged or plan.removed):
             return self.store.load(self.info.id, stamped, author=author)
         return self.store.apply(self.info.id, self._changes(stamped), author=author).revision
+
+    def _stored_schema(self, author: str) -> Schema:
+        """The new schema as the latest version; a second try finds it there. Raises Conflict where others set one."""
+        latest = self.store.schema() or Schema()
+        if latest.labels == self.schema.labels:
+            return latest
+        return self.store.set_schema(self.schema, author=author, base=self.schema.version)
 
     def _changes(self, stream: Iterable[Annotation]) -> Iterator[Change]:
         """Changes that make the stored annotations those of the file."""
@@ -375,7 +424,7 @@ class _Import:
                     continue
                 found = self.merge(stored, annotation)
                 if not says_same(stored, found):
-                    yield Edited(replace(found, schema=self.schema.version or None), stored.version)
+                    yield Edited(replace(found, schema=annotation.schema), stored.version)
 
     def merge(self, stored: Annotation, read: Annotation) -> Annotation:
         """What is stored, with all that the file says differently."""

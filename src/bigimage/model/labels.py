@@ -1,5 +1,6 @@
 """The label schema: what may be drawn, with which shapes and attributes, and what its names meant before."""
 
+import colorsys
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,13 @@ from bigimage.model.problem import Problem
 
 AttributeType = Literal["text", "number", "integer", "boolean", "choice", "choices"]
 ATTRIBUTE_TYPES: tuple[AttributeType, ...] = ("text", "number", "integer", "boolean", "choice", "choices")
+LengthUnit = Literal["world", "pixel"]
+LENGTH_UNITS: tuple[LengthUnit, ...] = ("world", "pixel")
+MAX_LENGTH = 1e9
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 MAX_VALUE = 2**31 - 1
+_GOLDEN = (5**0.5 - 1) / 2
+"""Part of a circle that, taken again and again, never comes close to a place where it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,12 @@ class Label:
     formerly: tuple[str, ...] = ()
     """Older names, and names of labels merged into it; annotations that carry them belong to this label."""
     skeleton: Skeleton | None = None
+    width: float | None = None
+    """How wide its lines are in masks; None: one pixel."""
+    radius: float | None = None
+    """How far its points and key points reach in masks; None: one pixel."""
+    unit: LengthUnit = "world"
+    """Of `width` and `radius`: the unit of the image's coordinates, or pixels of its finest level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +138,13 @@ class Schema:
         return tuple(found)
 
 
+def distinct_color(value: int) -> str:
+    """Colour for a label that nobody chose one for: near values get hues far apart, and light and dark take turns."""
+    hue = value * _GOLDEN % 1.0
+    channels = colorsys.hls_to_rgb(hue, (0.45, 0.6, 0.35)[value % 3], 0.75)
+    return "#" + "".join(f"{round(255 * c):02x}" for c in channels)
+
+
 def _listed(names: Iterable[str]) -> str:
     """Up to ten names for a message."""
     known = sorted(names)
@@ -163,6 +182,9 @@ def _check_label(label: Label) -> list[Problem]:
     problems: list[Problem] = []
     if not COLOR.fullmatch(label.color):
         problems.append(Problem("value", "color", f"{label.color!r} is not a colour such as #1f77b4"))
+    for name, length in (("width", label.width), ("radius", label.radius)):
+        if length is not None and not 0 < length <= MAX_LENGTH:
+            problems.append(Problem("value", name, f"{length} is not a length above 0, up to {MAX_LENGTH:g}"))
     names = [a.name for a in label.attributes]
     for k, attribute in enumerate(label.attributes):
         choice = attribute.type in ("choice", "choices")

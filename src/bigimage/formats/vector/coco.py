@@ -17,7 +17,6 @@ from bigimage.formats.jsonstream import elements
 from bigimage.formats.vector import rle
 from bigimage.formats.vector.pages import (
     PAGE,
-    REPAIR,
     Page,
     attributes_of,
     check_size,
@@ -53,7 +52,7 @@ KEEPS = Keeps(
     holes=False,
     rounding=1e-6,
 )
-OPTIONS = {"page": PAGE, "repair": REPAIR}
+OPTIONS = {"page": PAGE}
 _ARRAYS = ("images", "annotations", "categories")
 
 
@@ -254,7 +253,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
         return
     image = images[choose(files, context, options)]
     check_size(image.get("width"), image.get("height"), context, report, "images")
-    reader = _Reader(context, report, Pixels(context.grid), names, options.get("repair") == "yes")
+    reader = _Reader(context, report, Pixels(context.grid), names)
     k = 0
     for key, value in elements(path, _ARRAYS):
         if key != "annotations":
@@ -286,7 +285,6 @@ class _Reader:
     report: Report
     pixels: Pixels
     names: Mapping[Any, str]
-    repair: bool
 
     def annotation(self, fields: Mapping[str, Any], place: str) -> Annotation | None:
         """One annotation; None, and a problem, where something is wrong with it."""
@@ -355,7 +353,7 @@ class _Reader:
                 self.report.problem("ring", f"{place}/segmentation/{k}", message)
                 return None
             arrays.append(array.reshape(-1, 2))
-        return polygon_of(arrays, self.report, place, repair=self.repair)
+        return polygon_of(arrays, self.report, place)
 
     def _box(self, value: object, place: str) -> Shape | None:
         """Box of x, y, width, height."""

@@ -19,7 +19,6 @@ from bigimage.model.outline import outline
 from bigimage.model.shape import Mask, MultiPoint, Point, Polygon, Shape, kind
 
 PAGE = "which image of the file this one is, by its name there; needed where it has several"
-REPAIR = "yes to mend polygons that cross themselves, with a note of each; refused by default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,23 +98,16 @@ def lose_shape(annotation: Annotation, report: Report) -> None:
     report.lose("dropped", kind(annotation.shape), "the format has no such shape", annotation.id)
 
 
-def polygon_of(rings: Sequence[Any], report: Report, place: str, *, repair: bool, holes: bool = False) -> Shape | None:
+def polygon_of(rings: Sequence[Any], report: Report, place: str, *, holes: bool = False) -> Shape | None:
     """Polygon of rings (n, 2) in pixels: their union, or, with `holes`, one shell and its holes.
 
-    With `repair` rings that cross themselves are mended; without, they are left for validation to refuse.
+    Rings that cross themselves are left as they are, for validation to refuse or for the import to mend.
     """
     if any(len(ring) < 3 for ring in rings):
         report.problem("ring", place, "a polygon has at least three corners")
         return None
     parts = [shapely.Polygon(rings[0], rings[1:])] if holes else [shapely.Polygon(ring) for ring in rings]
     geometry: Any = parts[0]
-    if repair and not all(shapely.is_valid(p) for p in parts):
-        report.lose("approximated", "polygon", "it crossed itself and was mended")
-        parts = [q for p in parts for q in shapely.get_parts(shapely.make_valid(p)) if q.geom_type == "Polygon"]
-        if not parts:
-            report.problem("zero-area", place, "the polygon has no area")
-            return None
-        geometry = parts[0]
     if len(parts) > 1:
         geometry = shapely.MultiPolygon(parts)
         if not shapely.is_valid(geometry) and all(shapely.is_valid(p) for p in parts):
