@@ -251,6 +251,12 @@ class Target:
                 raise self.stale(clash.current, clash.version) from error
             raise
 
+    def answer(self, applied: Applied) -> Response:
+        """The annotation as it is now; where nothing was to be changed, as it was."""
+        results = applied.results
+        made = stored(self.annotations, self.id, results[-1].version) if results else self.annotations.get(self.id)
+        return feature_response(made, crs_of(made.frame, self.crs))
+
     def _change(self, make: Make) -> Applied:
         """One attempt."""
         current, version, last = latest(self.annotations, self.id)
@@ -261,6 +267,11 @@ class Target:
             return self.annotations.apply(last.image, make(current, version, last), author=self.author)
         except Invalid as error:
             raise _alone(error) from error
+
+
+def _is_same(asked: Annotation, there: Annotation) -> bool:
+    """Whether a change asks for what is there, so that it is none."""
+    return replace(asked, schema=there.schema).content() == there.content()
 
 
 def _alone(error: Invalid) -> Invalid:
@@ -292,17 +303,15 @@ async def _edit(request: Request, read: Callable[[Target, Annotation], Annotatio
     body = await read_body(request, limit=context_of(request).settings.max_body)
     target = await _target(request, match, await parse_body(body))
 
-    def make(_: Annotation | None, version: int, last: Annotation) -> list[Change]:
+    def make(current: Annotation | None, version: int, last: Annotation) -> list[Change]:
         found = read(target, last)
         if isinstance(found, list):
             require_none("the change", found)
             raise InputError("the change is refused")  # an empty list of problems never comes
-        return [Edited(found, version)]
+        return [] if current is not None and _is_same(found, current) else [Edited(found, version)]
 
     def run() -> Response:
-        applied = target.change(make)
-        made = stored(target.annotations, target.id, applied.results[0].version)
-        return feature_response(made, crs_of(made.frame, target.crs))
+        return target.answer(target.change(make))
 
     return await target.context.edits.run(object(), run, request.receive)
 
@@ -356,10 +365,7 @@ async def revert_annotation(request: Request) -> Response:
         return changes_back(Difference(last.id, target.annotations.get(last.id, version=to), current, version))
 
     def run() -> Response:
-        applied = target.change(make)
-        annotations, results = target.annotations, applied.results
-        made = stored(annotations, target.id, results[-1].version) if results else annotations.get(target.id)
-        return feature_response(made, crs_of(made.frame, target.crs))
+        return target.answer(target.change(make))
 
     return await target.context.edits.run(object(), run, request.receive)
 

@@ -19,7 +19,7 @@ from bigimage.model.lonlat import from_crs, to_crs
 from bigimage.model.member import member_of
 from bigimage.model.outline import outline
 from bigimage.model.problem import Problem, shown
-from bigimage.model.shape import Line, MultiPoint, Point, Polygon, Shape
+from bigimage.model.shape import Line, MultiPoint, Point, Polygon, Shape, Tag
 
 KEPT_BY_THE_STORE = ("id", "version", "author", "editor", "created", "modified", "schema")
 """Properties that a feature is given; what a caller sends there is not read."""
@@ -211,6 +211,11 @@ def patch_feature(document: object, place: Place, *, before: Annotation) -> Anno
     shape: Shape | None = before.shape
     if fields.get("geometry") is not None or fields.get("shape") is not None:
         shape = read_shape(fields.get("geometry"), fields.get("shape"), place, problems)
+    elif "geometry" in fields and not isinstance(before.shape, Tag):
+        message = "it cannot be taken away: draw anew by a geometry or a `shape`, or remove the annotation"
+        problems.append(Problem("missing", "geometry", message))
+    elif "shape" in fields and not isinstance(before.shape, (Point, MultiPoint, Line, Polygon)):
+        problems.append(Problem("missing", "shape", "it cannot be taken away without a geometry that stands for it"))
     given = fields.get("properties")
     properties = dict(cast("Mapping[str, Any]", given)) if isinstance(given, Mapping) else given
     if isinstance(properties, dict) and isinstance(properties.get("attributes"), Mapping):

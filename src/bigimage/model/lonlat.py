@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 33
 """Points along an edge that seems to cross the antimeridian, to tell whether it does or goes the long way round."""
+SEAM = 1e-3
+"""Units of a CRS up to which the ends of a parallel, at the antimeridian, are one place."""
 BISECTIONS = 52
 """Halvings of an edge until the place where it crosses the antimeridian is known to the last digit."""
 
@@ -74,6 +76,8 @@ def from_crs(geometry: BaseGeometry, source: GeoFrame, target: GeoFrame, *, near
     if source == target:
         return geometry
     given = _joined(geometry, source.turn) if source.is_geographic else geometry
+    if source.is_geographic and _is_ring_around(given, source, target):
+        return _around(given, source, target)
     points = shapely.get_coordinates(given)
     moved = transform_points(points, source, target)
     _require_finite(moved, target)
@@ -136,9 +140,21 @@ def _area(ring: BaseGeometry, source: GeoFrame, target: GeoFrame) -> shapely.Pol
     turn = target.turn
     if abs(run[-1, 0] - run[0, 0]) > turn / 2:
         pole = _pole(shapely.Polygon(points), source, target, north=float(run[:, 1].mean()) >= 0)
+        run = _from_antimeridian(run, turn)
         run = np.concatenate([run, [[run[-1, 0], pole], [run[0, 0], pole]]])
     area = shapely.Polygon(run)
     return area if area.is_valid else cast("shapely.Polygon", shapely.make_valid(area))
+
+
+def _from_antimeridian(run: "NDArray[np.float64]", turn: float) -> "NDArray[np.float64]":
+    """A closed run of longitudes around a pole, begun where it crosses the antimeridian: nothing else is to be cut."""
+    crossings = np.flatnonzero((run[:, 0] - turn / 2) % turn == 0)
+    if not len(crossings):
+        return run
+    k = int(crossings[0])
+    rest = run[1 : k + 1].copy()
+    rest[:, 0] += turn * np.round((run[-1, 0] - run[0, 0]) / turn)
+    return np.concatenate([run[k:], rest])
 
 
 def _pole(area: shapely.Polygon, source: GeoFrame, target: GeoFrame, *, north: bool) -> float:
@@ -206,6 +222,31 @@ def _pieces(geometry: BaseGeometry, turn: float) -> Iterator[BaseGeometry]:
 
 
 # ---- joining
+
+
+def _is_ring_around(geometry: BaseGeometry, source: GeoFrame, target: GeoFrame) -> bool:
+    """Whether areas reach around a pole of a target where both sides of the antimeridian are one."""
+    half = source.turn / 2
+    if target.is_geographic or geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid:
+        return False
+    west, south, east, north = geometry.bounds
+    if west != -half or east != half:
+        return False
+    ends = transform_points([[-half, (south + north) / 2], [half, (south + north) / 2]], source, target)
+    return bool(np.isfinite(ends).all() and np.abs(ends[0] - ends[1]).max() <= SEAM)
+
+
+def _around(geometry: BaseGeometry, source: GeoFrame, target: GeoFrame) -> BaseGeometry:
+    """Areas around a pole: the cut along the antimeridian, and the way along the pole, are dissolved."""
+    half = source.turn / 2
+    points = shapely.get_coordinates(geometry)
+    points[points[:, 0] == -half, 0] = half  # the same bits on both sides, so that what was one cut is one line
+    moved = transform_points(points, source, target)
+    _require_finite(moved, target)
+    whole = shapely.set_coordinates(shapely.force_2d(geometry), moved)
+    repaired = [shapely.make_valid(part) for part in cast("Sequence[Any]", shapely.get_parts(whole))]
+    areas = [p for r in repaired for p in cast("Sequence[Any]", shapely.get_parts(r)) if p.geom_type == "Polygon"]
+    return shapely.union_all(areas)
 
 
 def _joined(geometry: BaseGeometry, turn: float) -> BaseGeometry:

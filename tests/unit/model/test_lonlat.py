@@ -1,5 +1,7 @@
 """Geometry between CRS: exact there and back, cut and joined at the antimeridian, led around poles."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -78,6 +80,38 @@ def test_what_surrounds_a_pole_reaches_it() -> None:
     ring = shapely.difference(disk, shapely.Point(0, 0).buffer(1e6, quad_segs=8))
     assert not shapely.covers(out(ring, POLAR), shapely.Point(17, 89))
     assert shapely.covers(out(ring, POLAR), shapely.Point(17, 76))
+
+
+DISK = shapely.Point(0, 0).buffer(5e5, quad_segs=8)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3031", "EPSG:3412", "EPSG:3413", "EPSG:3995"])
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        DISK,
+        shapely.box(-790_000, -630_000, 790_000, 1_030_000),
+        shapely.difference(DISK, shapely.Point(0, 0).buffer(1e5, quad_segs=8)),
+        shapely.difference(DISK, shapely.box(1e5, 1e5, 2e5, 2e5)),
+        shapely.MultiPolygon([DISK, shapely.box(8e5, -1e5, 9e5, 1e5)]),
+    ],
+    ids=["disk", "box", "ring", "hole beside the pole", "two parts"],
+)
+def test_what_surrounds_a_pole_comes_back(crs: str, drawn: Any) -> None:
+    polar = GeoFrame.of(crs)
+    there = out(drawn, polar)
+    assert shapely.is_valid(there)
+    assert len(shapely.get_parts(there)) == len(shapely.get_parts(drawn))  # cut at the antimeridian alone
+    back = from_crs(there, LONLAT, polar)
+    assert shapely.is_valid(back)
+    assert shapely.hausdorff_distance(back, drawn) < 1e-6
+    assert len(shapely.get_parts(back)) == len(shapely.get_parts(drawn))
+
+
+def test_what_goes_round_the_whole_earth_stays_a_band() -> None:
+    band = shapely.box(-180, -30, 180, 40)
+    moved = from_crs(band, LONLAT, MERCATOR)
+    assert moved.bounds[2] - moved.bounds[0] == pytest.approx(2 * 20037508.342789244)
 
 
 def test_none_stays_none_and_the_same_crs_changes_nothing() -> None:

@@ -154,10 +154,11 @@ def test_an_image_without_a_place_is_measured_in_pixels(drawing: httpx.Client) -
 
 def test_nothing_is_read_again_while_nothing_has_changed(drawing: httpx.Client) -> None:
     (id_,) = post(drawing, "scene", box_feature(501_000, 4_999_000))
-    for address in ("/images/scene/annotations?limit=5", f"/annotations/{id_}"):
+    for k, address in enumerate(("/images/scene/annotations?limit=5", f"/annotations/{id_}")):
         tag = drawing.get(address).headers["etag"]
         assert drawing.get(address, headers={"If-None-Match": tag}).status_code == 304
-        drawing.patch(f"/annotations/{id_}", json={"t": 0}, headers={"If-Match": "*"}).raise_for_status()
+        change = {"properties": {"score": 0.5 + k / 10}}
+        drawing.patch(f"/annotations/{id_}", json=change, headers={"If-Match": "*"}).raise_for_status()
         assert drawing.get(address, headers={"If-None-Match": tag}).status_code == 200
 
 

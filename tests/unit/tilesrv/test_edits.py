@@ -157,6 +157,34 @@ def test_nothing_is_stored_unless_all_are_sound(drawing: httpx.Client) -> None:
     assert [d["place"] for d in alone.json()["details"]] == ["label"]
 
 
+def test_a_change_that_changes_nothing_is_no_version(drawing: httpx.Client) -> None:
+    plain = add(drawing)
+    address = plain + "?crs=native"
+    sent = drawing.get(address).json()
+    any_ = {"If-Match": "*"}
+    for answer in (
+        drawing.patch(address, json={}, headers=any_),
+        drawing.patch(address, json={"properties": {"label": sent["properties"]["label"]}}, headers=any_),
+        drawing.put(address, json=sent, headers=any_),
+    ):
+        assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
+    assert drawing.put(address, json=sent, headers={"If-Match": '"7"'}).status_code == 412
+    assert len(drawing.get(plain + "/history").json()["history"]) == 1
+
+
+def test_a_shape_is_not_taken_away_by_a_patch(drawing: httpx.Client) -> None:
+    address = add(drawing)
+    refused = drawing.patch(address, json={"geometry": None}, headers={"If-Match": "*"})
+    assert refused.status_code == 400
+    assert refused.json()["details"][0]["place"] == "geometry"
+    round_ = {"type": "ellipse", "center": [501_000, 4_999_000], "radii": [20, 10], "rotation": 0}
+    shaped = {"geometry": None, "shape": round_}
+    made = drawing.patch(address, json=shaped, headers={"If-Match": "*"})
+    assert made.json()["shape"]["type"] == "ellipse"
+    refused = drawing.patch(address, json={"shape": None}, headers={"If-Match": "*"})
+    assert refused.json()["details"][0]["place"] == "shape"
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
