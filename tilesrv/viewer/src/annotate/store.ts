@@ -19,9 +19,9 @@ type Listener = (changed: ReadonlySet<string>) => void;
 
 /** The annotations, and everything that may happen to them. */
 export class AnnotationStore {
-  readonly features = new Map<string, Feature>();
-  /** Whether only some of the annotations are here. */
-  isPartial = false;
+  private readonly current = new Map<string, Feature>();
+  private past: ReadonlyMap<string, Feature> | null = null;
+  private isLarge = false;
   revision = 0;
   waiting = 0;
   isAway = false;
@@ -55,6 +55,43 @@ export class AnnotationStore {
     this.listeners.clear();
   }
 
+  /** What is shown: the annotations as they are, or as they were while the past is looked at. */
+  get features(): ReadonlyMap<string, Feature> {
+    return this.past ?? this.current;
+  }
+
+  /** Whether only some of the annotations are here, and tiles show the others. */
+  get isPartial(): boolean {
+    return this.isLarge && !this.past;
+  }
+
+  /** Whether there are too many annotations to load them all. */
+  get hasMore(): boolean {
+    return this.isLarge;
+  }
+
+  /** Whether the past is looked at, which nobody changes. */
+  get isPast(): boolean {
+    return this.past !== null;
+  }
+
+  /** Show annotations as they were; null shows them as they are. */
+  lookAt(past: readonly Feature[] | null): void {
+    if (!past && !this.past) return;
+    const before = [...this.features.keys()];
+    this.past = past && new Map(past.map((feature) => [feature.id, feature]));
+    this.changed([...before, ...this.features.keys()]);
+  }
+
+  /** Whether changes are made now; says why when they are not. */
+  private mayChange(): boolean {
+    if (this.past) {
+      tell("You look at the past: go back to now, then change it.");
+      this.changed(this.past.keys()); // what was dragged goes back
+    }
+    return !this.past;
+  }
+
   get canUndo(): boolean {
     return this.done.length > 0;
   }
@@ -66,26 +103,26 @@ export class AnnotationStore {
   /** Load what there is, or learn that it is too much; then follow what others do. */
   async open(): Promise<void> {
     const found = await getJson<Collection>(imagePath(this.image, `/annotations?crs=native&limit=${MOST_LOADED}`));
-    this.isPartial = found.links.some((link) => link.rel === "next");
+    this.isLarge = found.links.some((link) => link.rel === "next");
     this.revision = found.revision;
-    if (!this.isPartial) for (const feature of found.features) this.take(feature);
+    if (!this.isLarge) for (const feature of found.features) this.take(feature);
     const left = await this.outbox.open();
     for (const entry of left) this.repeat(entry);
     if (left.length) tell(`${left.length} unsent ${left.length === 1 ? "change is" : "changes are"} sent now.`);
-    this.changed([...this.features.keys()]);
+    this.changed([...this.current.keys()]);
     this.outbox.wake();
     this.follow();
   }
 
   /** Show a change that an earlier page could not send. */
   private repeat(entry: Entry): void {
-    if (entry.kind === "delete") this.features.delete(entry.id);
-    else if (entry.feature) this.features.set(entry.id, entry.feature);
+    if (entry.kind === "delete") this.current.delete(entry.id);
+    else if (entry.feature) this.current.set(entry.id, entry.feature);
     else this.refresh(entry.id).catch(complain);
   }
 
   private take(feature: Feature): void {
-    this.features.set(feature.id, feature);
+    this.current.set(feature.id, feature);
     this.versions.set(feature.id, feature.properties.version ?? 0);
   }
 
@@ -111,8 +148,9 @@ export class AnnotationStore {
 
   /** Make changes as one step that can be undone; null takes an annotation away. */
   apply(changes: readonly { id: string; feature: Feature | null }[]): void {
+    if (!this.mayChange()) return;
     const steps = changes
-      .map(({ id, feature }): Step => ({ id, before: this.features.get(id) ?? null, after: feature }))
+      .map(({ id, feature }): Step => ({ id, before: this.current.get(id) ?? null, after: feature }))
       .filter((step) => !same(step.before, step.after));
     if (!steps.length) return;
     this.done.push(steps);
@@ -121,6 +159,7 @@ export class AnnotationStore {
   }
 
   undo(): void {
+    if (!this.mayChange()) return;
     const steps = this.done.pop();
     if (!steps) return;
     this.undone.push(steps);
@@ -128,6 +167,7 @@ export class AnnotationStore {
   }
 
   redo(): void {
+    if (!this.mayChange()) return;
     const steps = this.undone.pop();
     if (!steps) return;
     this.done.push(steps);
@@ -137,8 +177,8 @@ export class AnnotationStore {
   private perform(steps: readonly Step[]): void {
     for (const { id, after } of steps) {
       const version = this.versions.get(id);
-      if (after) this.features.set(id, after);
-      else this.features.delete(id);
+      if (after) this.current.set(id, after);
+      else this.current.delete(id);
       const kind = after ? (version === undefined && !this.outbox.holds(id) ? "add" : "put") : "delete";
       void this.outbox.add({ kind, id, feature: after && writable(after), base: version ?? null });
     }
@@ -147,9 +187,10 @@ export class AnnotationStore {
 
   /** Paint pixels of a mask annotation, or take some away; `after` is how it looks then. */
   paint(after: Feature, stroke: NonNullable<Entry["stroke"]>): void {
-    this.done.push([{ id: after.id, before: this.features.get(after.id) ?? null, after }]);
+    if (!this.mayChange()) return;
+    this.done.push([{ id: after.id, before: this.current.get(after.id) ?? null, after }]);
     this.undone = [];
-    this.features.set(after.id, after);
+    this.current.set(after.id, after);
     void this.outbox.add({ kind: "paint", id: after.id, feature: null, stroke, base: null });
     this.changed([after.id]);
   }
@@ -161,9 +202,9 @@ export class AnnotationStore {
     this.versions.set(entry.id, version);
     // strokes of others lie between ours
     if (entry.kind === "paint" && version > before + 1 && !this.outbox.holds(entry.id)) this.refresh(entry.id).catch(complain);
-    const shown = this.features.get(entry.id);
+    const shown = this.current.get(entry.id);
     // later changes of ours that still wait are newer than this answer
-    if (feature && shown && !this.outbox.holds(entry.id)) this.features.set(entry.id, feature);
+    if (feature && shown && !this.outbox.holds(entry.id)) this.current.set(entry.id, feature);
     this.changed([entry.id]);
   }
 
@@ -173,11 +214,12 @@ export class AnnotationStore {
       if (current && !this.outbox.holdsMore(entry)) this.take(current);
       return this.outbox.acknowledge(entry, version);
     }
+    this.lookAt(null); // what is to be chosen is about now
     const choice = await resolveConflict(entry.feature, current);
     this.versions.set(entry.id, version);
     if (choice === "theirs") {
       if (current) this.take(current);
-      else this.features.delete(entry.id);
+      else this.current.delete(entry.id);
       await this.outbox.settle(entry, null);
     } else if (choice === "mine") {
       await this.outbox.settle(entry, { feature: entry.feature, base: version });
@@ -194,9 +236,9 @@ export class AnnotationStore {
     tell(`Not stored: ${words(problem)}`, "bad");
     this.done = this.done.filter((steps) => steps.every((step) => step.id !== entry.id));
     if (entry.kind === "add") {
-      this.features.delete(entry.id);
+      this.current.delete(entry.id);
       this.changed([entry.id]);
-    } else this.refresh(entry.id).catch(() => this.features.delete(entry.id));
+    } else this.refresh(entry.id).catch(() => this.current.delete(entry.id));
   }
 
   // ---- what others do
@@ -220,9 +262,9 @@ export class AnnotationStore {
     const news = changes.filter((change) => change.version > (this.versions.get(change.id) ?? 0) && !this.outbox.holds(change.id));
     for (const { id, kind, version } of news) {
       if (kind === "removed") {
-        this.features.delete(id);
+        this.current.delete(id);
         this.versions.set(id, version);
-      } else if (!this.isPartial || this.features.has(id)) {
+      } else if (!this.isLarge || this.current.has(id)) {
         await this.refresh(id).catch((error: unknown) => {
           if (!(error instanceof Problem && error.status === 404)) complain(error);
         });
@@ -232,11 +274,11 @@ export class AnnotationStore {
   }
 
   private async reload(): Promise<void> {
-    if (this.isPartial) return this.changed([]);
+    if (this.isLarge) return this.changed([]);
     const found = await getJson<Collection>(imagePath(this.image, `/annotations?crs=native&limit=${MOST_LOADED}`));
-    this.isPartial = found.links.some((link) => link.rel === "next");
+    this.isLarge = found.links.some((link) => link.rel === "next");
     for (const feature of found.features) if (!this.outbox.holds(feature.id)) this.take(feature);
-    this.changed([...this.features.keys()]);
+    this.changed([...this.current.keys()]);
   }
 
   /** Bring an annotation back to an earlier version. */

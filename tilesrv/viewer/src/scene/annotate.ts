@@ -35,7 +35,7 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
 /** All of it. */
 export class SceneAnnotations {
   readonly bench: Bench<Tool>;
-  private readonly store: AnnotationStore;
+  readonly store: AnnotationStore;
   private readonly editor: Editor;
   private readonly layers: LayersPanel;
   private readonly masks: MaskTiles;

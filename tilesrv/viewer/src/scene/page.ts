@@ -5,6 +5,7 @@ import { button, fill, h } from "../dom";
 import { displayOf, displayQuery, displayState, type Display } from "../display";
 import { showDetails } from "../details";
 import { showExchange } from "../annotate/exchange";
+import { PastPanel } from "../annotate/past";
 import { Keys } from "../keys";
 import { panel, section } from "../panel";
 import { numbersOf, remember } from "../router";
@@ -24,6 +25,7 @@ export class ScenePage implements Page {
   private readonly zoomText = h("span", { class: "cell muted", title: "Screen pixels for each image pixel" });
   private scene: SceneMap | null = null;
   private annotations: SceneAnnotations | null = null;
+  private past: PastPanel | null = null;
   private display: Display;
   private closed = false;
 
@@ -41,6 +43,7 @@ export class ScenePage implements Page {
   close(): void {
     this.closed = true;
     this.keys.close();
+    this.past?.close();
     this.annotations?.close();
     this.scene?.close();
   }
@@ -71,7 +74,8 @@ export class ScenePage implements Page {
     const probe = new Probe(scene, this.image, native, bench.status, this.zoomText);
     const scale = new ScaleBar(scene, this.image, native);
     this.stage.append(scale.element, this.zoomButtons(scene), ...(mercator ? [this.modes(scene)] : []));
-    const controls = panel(...bench.sections, section("Image", pixels.element));
+    this.past = new PastPanel({ image: this.image.id, store: annotations.store, window: () => this.window(native) });
+    const controls = panel(...bench.sections, section("Image", pixels.element), this.past.element);
     this.stage.parentElement?.append(bench.toolbar, controls, probe.element);
     this.show(this.display);
     this.restore(scene);
@@ -96,6 +100,14 @@ export class ScenePage implements Page {
       Math.min(native.grid.width, Math.ceil(x1)), Math.min(native.grid.height, Math.ceil(-y0)),
     ];
     return box[0] < box[2] && box[1] < box[3] ? box : null;
+  }
+
+  /** What is on screen as a query of annotations. */
+  private window(native: Native): string {
+    const [x0, y0, x1, y1] = this.visible(native) ?? [0, 0, 0, 0];
+    const corners = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]].map(([x = 0, y = 0]) => native.grid.toWorld([x, y]));
+    const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
+    return `&bbox=${[Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)].join()}&bbox-crs=native`;
   }
 
   private zoomButtons(scene: SceneMap): HTMLElement {

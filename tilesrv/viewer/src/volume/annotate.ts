@@ -58,7 +58,7 @@ export class VolumeAnnotations {
   readonly editor: VolumeEditor;
   readonly masks: MaskOverlay;
   readonly ruler: VolumeRuler;
-  private readonly store: AnnotationStore;
+  readonly store: AnnotationStore;
   private readonly layers: LayersPanel;
   private readonly voxels: Voxels;
 

@@ -4,6 +4,7 @@ import { getJson, imagePath, type ImageRecord } from "../api";
 import { button, fill, h } from "../dom";
 import { showDetails } from "../details";
 import { showExchange } from "../annotate/exchange";
+import { PastPanel } from "../annotate/past";
 import { short } from "../format";
 import { subtract, column, decompose, type Point3 } from "../grid";
 import { Keys } from "../keys";
@@ -35,6 +36,7 @@ export class VolumePage implements Page {
   private readonly times: number;
   private views: PlaneView[] = [];
   private annotations: VolumeAnnotations | null = null;
+  private past: PastPanel | null = null;
   private unit = "";
   private shared: SharedState | null = null;
   private closed = false;
@@ -55,6 +57,7 @@ export class VolumePage implements Page {
     this.closed = true;
     clearTimeout(this.remembering);
     this.keys.close();
+    this.past?.close();
     this.annotations?.close();
     for (const view of this.views) view.close();
   }
@@ -107,8 +110,9 @@ export class VolumePage implements Page {
     const { bench } = annotations;
     const status = h("footer", { class: "status", "aria-label": "Under the pointer" },
       this.index, this.world, this.value, h("span", { class: "spring" }), bench.status);
+    this.past = new PastPanel({ image: this.image.id, store: annotations.store, window: () => "" });
     const time = this.times > 1 && section("Time", this.timeBody(shared));
-    this.stage.parentElement?.append(bench.toolbar, panel(section("Window", controls.element), time, ...bench.sections), status);
+    this.stage.parentElement?.append(bench.toolbar, panel(section("Window", controls.element), time, ...bench.sections, this.past.element), status);
     shared.watch(() => this.later());
     this.bind(shared, controls);
     void annotations.open();
