@@ -47,6 +47,8 @@ CHECKED = 10_000
 """Annotations that are checked at a time."""
 MOST_PROBLEMS = 1000
 """Most problems that a refusal lists."""
+ITEM = "annotation"
+"""Begin of the place of what is wrong with an annotation that could be read."""
 MENDED = frozenset(("self-intersection", "topology", "zero-area", "ring"))
 """Kinds of problems that `repair` takes care of."""
 
@@ -341,7 +343,8 @@ class _Import:
 
     def _remedy(self, problems: Sequence[Problem]) -> str:
         """What would take the file in all the same, for a message."""
-        kinds = {problem.kind for problem in problems}
+        # what the file itself has wrong stands at a place in it
+        kinds = {problem.kind for problem in problems if problem.place.startswith(ITEM)}
         ways = [
             *(["repair mends or leaves out faulty areas"] if kinds & MENDED and not self.repair else []),
             *(["extend-schema adds new labels and attributes to the schema"] if kinds & {"label", "attribute"} else []),
@@ -354,7 +357,7 @@ class _Import:
         times = info.shape[info.axes.index("t")] if "t" in info.axes else 1
         schema = self.schema if self.schema.labels else None
         for k, problem in validate_all(part, schema=schema, grid=info.grid, times=times):
-            yield problem.below(f"annotation {first + k} ({part[k].id})")
+            yield problem.below(f"{ITEM} {first + k} ({part[k].id})")
 
     def _sort(self, part: Sequence[Annotation], plan: _Plan, problems: list[Problem]) -> None:
         """Count what is new, changed and as it was."""
