@@ -48,13 +48,15 @@ class Placed:
 
     grid: Grid
     slices: tuple[int, ...]
-    """Slice of the grid that each frame lies on."""
+    """Slice of the grid that each frame lies on; 0 on a flat one."""
 
 
 def place_frames(
     frames: Sequence[Values], shared: Dataset, *, shape: tuple[int, int], frame: Frame, context: Context, report: Report
 ) -> Placed:
     """Grid of frames of `shape` (rows, columns). Raises DataError where places are missing, Unsupported."""
+    if context.grid.ndim == 2:
+        return _on_pixels(frames, shape, context)
     positions, orientation, spacing, thickness = _geometry(frames, shared)
     on_image = _on_image(context.grid, positions, orientation, spacing, shape, frame)
     if on_image is not None:
@@ -76,6 +78,15 @@ def place_frames(
     planes = [Plane(vector(point), orientation, spacing) for point in full]
     grid = stack_grid(planes, shape, frame, thickness=thickness)
     return Placed(grid, tuple(int(k) for k in at[rank]))
+
+
+def _on_pixels(frames: Sequence[Values], shape: tuple[int, int], context: Context) -> Placed:
+    """Frames on the pixels of a flat image, as segmentations without a frame of reference lie. Raises DataError."""
+    if shape != context.grid.shape:
+        sizes = " × ".join(map(str, shape)), " × ".join(map(str, context.grid.shape))
+        message = f"the segmentation has {sizes[0]} rows and columns, and image {context.image} {sizes[1]}"
+        raise DataError(f"{message}; where neither has a place in a patient they must be alike")
+    return Placed(context.grid, (0,) * len(frames))
 
 
 def _geometry(
@@ -230,7 +241,7 @@ class Places:
         """Reader of labels: a segment's number where its bits are set."""
 
         def read(layer: int, box: IndexBox) -> "NDArray[Any]":
-            out = np.zeros((box.shape[0], *self.placed.grid.shape[1:]), dtype)
+            out = np.zeros((box.shape[0], *self.placed.grid.shape[-2:]), dtype)
             for n, k in enumerate(range(box.start[0], box.stop[0])):
                 for i in self.at.get(k, ()):
                     if layers[self.numbers[i]] == layer:

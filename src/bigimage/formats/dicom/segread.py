@@ -118,8 +118,19 @@ def _stream(opened: Opened, *, expected: str, context: Context, report: Report) 
     )
     pixels.check(len(opened.frames))
     if kind == "LABELMAP":
-        return _label_map(placed, segments, pixels, report)
-    return _by_segment(opened, placed, segments, pixels, shared[0], report)
+        stream = _label_map(placed, segments, pixels, report)
+    else:
+        stream = _by_segment(opened, placed, segments, pixels, shared[0], report)
+    return stream if placed.grid.ndim == 3 else _flat(stream)
+
+
+def _flat(stream: MaskStream) -> MaskStream:
+    """A stream of one slice as one of a flat image."""
+
+    def read(layer: int, box: IndexBox) -> "NDArray[Any]":
+        return stream.read(layer, IndexBox((0, *box.start), (1, *box.stop)))[0]
+
+    return replace(stream, read=read)
 
 
 def _open(path: Path, file: IO[bytes], syntax: str, *, swapped: bool) -> Opened:

@@ -1,5 +1,8 @@
 """Writing DICOM segmentations: frames are spooled while the mask streams by, then the header is put before them.
 
+An image without a place in a patient, such as an X-ray, gives its segmentation none: there is no frame of reference,
+and each frame lies on the pixels of the instance that it refers to, as A.51.3 and C.8.20.2 allow.
+
 Sources: DICOM PS3.3 A.51 (segmentation IOD), C.8.20 (segmentation modules), C.7.6.16 (functional groups), C.7.6.17
 (dimensions); Supplement 243 (label maps).
 """
@@ -9,8 +12,8 @@ import io
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -35,8 +38,10 @@ from bigimage.formats.dicom.encode import (
 from bigimage.formats.dicom.segments import background_item, segment_items
 from bigimage.formats.dicom.source import SourceImage, base, frame_uid, identify, referenced_series, source_of
 from bigimage.formats.dicom.terms import text, uid_of
-from bigimage.formats.door import Context, MaskStream, Options, Report
+from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report
+from bigimage.formats.mask.streams import check_mask, read_layers, slabs
 from bigimage.geometry.dicom import orientation_fault, plane_of
+from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -44,6 +49,7 @@ LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 SYNTAXES = {"none": ExplicitVRLittleEndian, "rle": RLELossless, "jpegls": JPEGLSLossless}
 SEGMENT_NUMBER, SEGMENT_GROUP = 0x0062000B, 0x0062000A
 POSITION, POSITION_GROUP = 0x00200032, 0x00209113
+FRAME_LABEL, CONTENT_GROUP = 0x00209453, 0x00209111
 PURPOSE = (b"121322", b"DCM", b"Source image for image processing operation")
 DERIVATION = (b"113076", b"DCM", b"Segmentation")
 Frame = tuple[int, int]
@@ -110,6 +116,29 @@ class Kind:
         return SEGMENTATION if self.by_segment else LABEL_MAP
 
 
+def check(name: str, keeps: KeepsMask, mask: MaskStream, context: Context) -> None:
+    """Raise Unsupported, with every reason, for a mask that a segmentation cannot hold.
+
+    Images without a place are held where they are one plane that a DICOM file keeps, all of it.
+    """
+    flat = isinstance(mask.grid.frame, PixelFrame) and mask.grid.ndim == 2
+    if flat and source_of(context).planes:
+        keeps = replace(keeps, frames=keeps.frames | {"pixel"})
+        if mask.grid != context.grid:
+            raise Unsupported(f"format {name} holds all pixels of an image that has no place in a patient, not a part")
+    check_mask(name, keeps, mask)
+
+
+def planes(mask: MaskStream) -> "Iterator[tuple[int, np.ndarray[Any, Any]]]":
+    """(slice, its pixels in all layers (layer, rows, columns)) one after the other; a flat image is one slice."""
+    if mask.grid.ndim == 2:
+        yield 0, read_layers(mask, mask.grid.box)
+        return
+    for first, slab in slabs(mask):
+        for k in range(slab.shape[1]):
+            yield first + k, slab[:, k]
+
+
 def write_file(
     path: Path,
     mask: MaskStream,
@@ -125,7 +154,8 @@ def write_file(
     """Write a segmentation; `frames` puts all pixels into a spool and says which frames they are."""
     if not mask.segments:
         raise InputError("a DICOM segmentation has at least one segment, and this mask has none")
-    check_planes(mask.grid)
+    if mask.grid.ndim == 3:
+        check_planes(mask.grid)
     source = source_of(context)
     header = _header(mask, kind, numbers, source, context=context, report=report, options=options)
     header.SegmentsOverlap = "YES" if overlapping else "NO"
@@ -178,14 +208,17 @@ def _header(
     data.ContentLabel = "SEGMENTATION"
     data.ContentDescription = text(options.get("description", ""), 64)
     data.ContentCreatorName = text(options.get("author", ""), 64)
-    data.FrameOfReferenceUID = frame_uid(mask.grid.frame)
-    data.PositionReferenceIndicator = ""
+    if mask.grid.ndim == 3:
+        data.FrameOfReferenceUID = frame_uid(mask.grid.frame)
+        data.PositionReferenceIndicator = ""
+    else:
+        data.PatientOrientation = context.info.extra.get("patient_orientation") or ""
     series = referenced_series(source)
     if series:
         data.ReferencedSeriesSequence = series
     data.SamplesPerPixel = 1
     data.PhotometricInterpretation = "MONOCHROME2"
-    data.Rows, data.Columns = mask.grid.shape[1:]
+    data.Rows, data.Columns = mask.grid.shape[-2:]
     data.BitsAllocated = data.BitsStored = kind.bits
     data.HighBit = kind.bits - 1
     data.PixelRepresentation = 0
@@ -199,21 +232,23 @@ def _header(
         data.PixelPaddingValue = 0
         items.insert(0, background_item())
     data.SegmentSequence = DicomSequence(items)
-    _dimensions(data, kind)
+    _dimensions(data, kind, placed=mask.grid.ndim == 3)
     data.SharedFunctionalGroupsSequence = DicomSequence([_shared(mask.grid)])
     return data
 
 
-def _dimensions(data: Dataset, kind: Kind) -> None:
-    """The order of frames: by segment where they have one, then by place."""
+def _dimensions(data: Dataset, kind: Kind, *, placed: bool) -> None:
+    """The order of frames: by segment where they have one, then by place; by their label where they have neither."""
     uid = uid_of("dimensions", data.SeriesInstanceUID)
     organization = Dataset()
     organization.DimensionOrganizationUID = uid
     data.DimensionOrganizationSequence = DicomSequence([organization])
     indexes: list[Dataset] = []
-    wanted = [(POSITION, POSITION_GROUP, "Image Position (Patient)")]
-    if kind.by_segment:
-        wanted.insert(0, (SEGMENT_NUMBER, SEGMENT_GROUP, "Segment Number"))
+    wanted = [(SEGMENT_NUMBER, SEGMENT_GROUP, "Segment Number")] if kind.by_segment else []
+    if placed:
+        wanted.append((POSITION, POSITION_GROUP, "Image Position (Patient)"))
+    elif not wanted:
+        wanted.append((FRAME_LABEL, CONTENT_GROUP, "Frame Label"))
     for pointer, group, label in wanted:
         index = Dataset()
         index.DimensionOrganizationUID = uid
@@ -225,7 +260,9 @@ def _dimensions(data: Dataset, kind: Kind) -> None:
 
 
 def _shared(grid: Grid) -> Dataset:
-    """Functional groups that all frames share: orientation and size of pixels."""
+    """Functional groups that all frames share: orientation and size of pixels; on a flat image both are its own."""
+    if grid.ndim == 2:
+        return Dataset()
     plane = plane_of(grid, 0)
     measures = Dataset()
     measures.PixelSpacing = cast("Any", decimals(plane.spacing))
@@ -254,22 +291,28 @@ def distances(grid: Grid) -> tuple[float, bool]:
 
 def _frame_groups(frames: Sequence[Frame], grid: Grid, source: SourceImage, *, by_segment: bool) -> bytes:
     """The element of per-frame functional groups."""
-    planes = sorted({k for k, _ in frames})
-    rank = {k: n for n, k in enumerate(planes, 1)}
-    starts = {k: _derivation(source, grid, k) for k in planes}
-    places = {
-        k: sequence(POSITION_GROUP, [element(POSITION, "DS", decimal_bytes(plane_of(grid, k).position))])
-        for k in planes
-    }
+    slices = sorted({k for k, _ in frames})
+    rank = {k: n for n, k in enumerate(slices, 1)}
+    starts = {k: _derivation(source, grid, k) for k in slices}
+    places = {k: _place(grid, k) for k in slices}
+    label = b"" if by_segment or grid.ndim == 3 else element(FRAME_LABEL, "LO", b"Frame")
     items: list[bytes] = []
     for k, number in frames:
-        index = struct.pack("<2L", number, rank[k]) if by_segment else struct.pack("<L", rank[k])
-        content = sequence(0x00209111, [element(0x00209157, "UL", index)])
+        indexes = [*([number] if by_segment else []), *([rank[k]] if grid.ndim == 3 or not by_segment else [])]
+        index = struct.pack(f"<{len(indexes)}L", *indexes)
+        content = sequence(CONTENT_GROUP, [element(0x00209157, "UL", index) + label])
         group = b""
         if by_segment:
             group = sequence(SEGMENT_GROUP, [element(SEGMENT_NUMBER, "US", struct.pack("<H", number))])
         items.append(starts[k] + content + places[k] + group)
     return sequence(0x52009230, items)
+
+
+def _place(grid: Grid, k: int) -> bytes:
+    """Plane position group of a slice; nothing for an image without a place."""
+    if grid.ndim == 2:
+        return b""
+    return sequence(POSITION_GROUP, [element(POSITION, "DS", decimal_bytes(plane_of(grid, k).position))])
 
 
 def _derivation(source: SourceImage, grid: Grid, k: int) -> bytes:

@@ -21,7 +21,7 @@ from pydicom.uid import UID
 from bigimage.errors import BackendError, BigImageError, DataError, InputError
 from bigimage.formats.dicom.terms import text, uid_of
 from bigimage.formats.door import Context, Options, Report
-from bigimage.geometry.frame import Frame, PatientFrame
+from bigimage.geometry.frame import Frame, PatientFrame, PixelFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.sources.dicom.silence import quiet
@@ -84,7 +84,7 @@ class SourceImage:
     series: str | None
     sop_class: str | None
     planes: tuple[Instance, ...]
-    """One for each slice of the grid; empty for images that do not come from DICOM."""
+    """One for each slice of the grid, one for a flat image; empty for images that do not come from DICOM."""
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -92,9 +92,9 @@ class SourceImage:
         return tuple(dict.fromkeys(plane.uid for plane in self.planes))
 
     def touched(self, grid: Grid, k: int) -> Sequence[Instance]:
-        """Planes of the image that slice k of another grid lies on or runs through."""
-        if not self.planes:
-            return ()
+        """Planes of the image that slice k of another grid lies on or runs through; of a flat image its one."""
+        if not self.planes or grid.ndim == 2:
+            return self.planes
         corners = [(k + 0.5, y, x) for y in (0.5, grid.shape[1] - 0.5) for x in (0.5, grid.shape[2] - 0.5)]
         depth = self.grid.to_index(grid.to_world(np.asarray(corners)))[:, 0]
         low = int(np.floor(depth.min() - NEAR))
@@ -103,6 +103,8 @@ class SourceImage:
 
     def shares_pixels(self, grid: Grid, k: int) -> bool:
         """Whether the pixels of slice k of another grid are those of a plane of the image."""
+        if grid.ndim == 2:
+            return bool(self.planes) and grid == self.grid
         if not self.planes or grid.shape[1:] != self.grid.shape[1:]:
             return False
         ends = np.asarray(
@@ -119,7 +121,8 @@ def source_of(context: Context, *, t: int = 0) -> SourceImage:
     study = extra.get("study")
     stacks = extra.get("instances") or []
     planes: tuple[Instance, ...] = ()
-    if study and t < len(stacks) and len(stacks[t]) == context.grid.shape[0]:
+    count = context.grid.shape[0] if context.grid.ndim == 3 else 1
+    if study and t < len(stacks) and len(stacks[t]) == count and "slide" not in extra:
         planes = tuple(Instance(str(uid), None if number is None else int(number)) for uid, number in stacks[t])
     return SourceImage(
         grid=context.grid,
@@ -242,6 +245,9 @@ def frame_of(
     """
     frame = info.grid.frame
     named = set(drawn_on or ())
+    if isinstance(frame, PixelFrame):
+        # its pixels are all the place that it has; which image is meant is told by references
+        return frame
     if not uid:
         report.note(f"{what} names no frame of reference; it is taken to lie in that of image {info.id}")
     elif isinstance(frame, PatientFrame) and frame.uid.startswith("image:") and uid != frame_uid(frame):

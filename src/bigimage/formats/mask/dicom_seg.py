@@ -12,9 +12,9 @@ from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import BitWriter, Frame, Kind, write_file
+from bigimage.formats.dicom.segwrite import BitWriter, Frame, Kind, check, planes, write_file
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
-from bigimage.formats.mask.streams import check_mask, require_known, slabs, values_of
+from bigimage.formats.mask.streams import require_known, values_of
 
 NAME = "dicom-seg"
 SUFFIXES = (".dcm",)
@@ -45,7 +45,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
     Raises Unsupported for fractions, images that are no volume, planes with sheared pixels, more than 4 GB of bits.
     """
     check_options(NAME, OPTIONS, options)
-    check_mask(NAME, KEEPS, mask)
+    check(NAME, KEEPS, mask, context)
     numbers = {(s.layer, s.value): n for n, s in enumerate(mask.segments, 1)}
     if len(numbers) > HIGHEST:
         raise Unsupported(f"{len(numbers)} segments are more than the {HIGHEST} that DICOM numbers")
@@ -54,19 +54,17 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         writer = BitWriter(spool)
         made: list[Frame] = []
         found: set[tuple[int, int]] = set()
-        for first, slab in slabs(mask):
-            for k in range(slab.shape[1]):
-                for layer in range(mask.layers):
-                    plane = slab[layer, k]
-                    for value in values_of(plane).tolist():
-                        found.add((layer, value))
-                        if (layer, value) in numbers:
-                            writer.add(plane == value)
-                            made.append((first + k, numbers[layer, value]))
+        for k, pixels in planes(mask):
+            for layer, plane in enumerate(pixels):
+                for value in values_of(plane).tolist():
+                    found.add((layer, value))
+                    if (layer, value) in numbers:
+                        writer.add(plane == value)
+                        made.append((k, numbers[layer, value]))
         require_known(mask, found)
         if not made:
             # a segmentation has at least one frame
-            writer.add(np.zeros(mask.grid.shape[1:], np.bool_))
+            writer.add(np.zeros(mask.grid.shape[-2:], np.bool_))
             made.append((0, 1))
         return made, writer
 

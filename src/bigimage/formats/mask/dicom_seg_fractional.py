@@ -11,9 +11,8 @@ import numpy as np
 from bigimage.errors import DataError, InputError
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, write_file
+from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, check, planes, write_file
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
-from bigimage.formats.mask.streams import check_mask, slabs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +50,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
     Raises DataError for fractions outside 0 to 1, Unsupported as the other types do.
     """
     check_options(NAME, OPTIONS, options)
-    check_mask(NAME, KEEPS, mask)
+    check(NAME, KEEPS, mask, context)
     meaning = options.get("meaning", "occupancy").upper()
     if meaning not in ("OCCUPANCY", "PROBABILITY"):
         raise InputError(f"meaning {options['meaning']!r} is neither occupancy nor probability")
@@ -61,18 +60,17 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         nonlocal rounded
         writer = PixelWriter(spool, options.get("compression", "none"))
         made: list[Frame] = []
-        for first, slab in slabs(mask):
-            for k in range(slab.shape[1]):
-                for n, segment in enumerate(mask.segments, 1):
-                    plane = slab[segment.layer, k]
-                    steps, exact = _steps(plane) if mask.fractional else ((plane == segment.value) * STEPS, True)
-                    rounded = rounded or not exact
-                    if steps.any():
-                        writer.add(steps.astype(np.uint8))
-                        made.append((first + k, n))
+        for k, pixels in planes(mask):
+            for n, segment in enumerate(mask.segments, 1):
+                plane = pixels[segment.layer]
+                steps, exact = _steps(plane) if mask.fractional else ((plane == segment.value) * STEPS, True)
+                rounded = rounded or not exact
+                if steps.any():
+                    writer.add(steps.astype(np.uint8))
+                    made.append((k, n))
         if not made:
             # a segmentation has at least one frame
-            writer.add(np.zeros(mask.grid.shape[1:], np.uint8))
+            writer.add(np.zeros(mask.grid.shape[-2:], np.uint8))
             made.append((0, 1))
         return made, writer
 

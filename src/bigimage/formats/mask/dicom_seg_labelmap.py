@@ -11,9 +11,9 @@ import numpy as np
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, write_file
+from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, check, planes, write_file
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
-from bigimage.formats.mask.streams import check_mask, flatten, require_known, slabs, values_of
+from bigimage.formats.mask.streams import flatten, require_known, values_of
 
 NAME = "dicom-seg-labelmap"
 SUFFIXES = (".dcm",)
@@ -42,7 +42,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
     Raises Unsupported for fractions, images that are no volume and planes with sheared pixels.
     """
     check_options(NAME, OPTIONS, options)
-    check_mask(NAME, KEEPS, mask)
+    check(NAME, KEEPS, mask, context)
     flat = flatten(mask, report, highest=HIGHEST)
     dtype = np.dtype(np.uint8 if max((s.value for s in flat.mask.segments), default=0) < 256 else np.uint16)
 
@@ -50,11 +50,10 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         writer = PixelWriter(spool, options.get("compression", "rle"))
         made: list[Frame] = []
         found: set[tuple[int, int]] = set()
-        for first, slab in slabs(flat.mask):
-            for k, plane in enumerate(slab[0], first):
-                found.update((0, value) for value in values_of(plane).tolist())
-                writer.add(plane.astype(dtype, copy=False))
-                made.append((k, 0))
+        for k, (plane,) in planes(flat.mask):
+            found.update((0, value) for value in values_of(plane).tolist())
+            writer.add(plane.astype(dtype, copy=False))
+            made.append((k, 0))
         require_known(flat.mask, found)
         return made, writer
 
