@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.drawing import make_workspace
+
 HERE = Path(__file__).parent
 FLAGS = [
     "--no-sandbox",
@@ -144,9 +146,26 @@ def listen(page: Any) -> Any:
     return page
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Path:
+    """A workspace with scenes in UTM and a scan, and two labels, for the tests of a file."""
+    return make_workspace(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def address(made: Path) -> Iterator[str]:
+    """A server on that workspace."""
+    with server(made) as found:
+        yield found
+
+
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to."""
-    context = browser.new_context(viewport={"width": 800, "height": 600})
+def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
+    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to.
+
+    A file of tests may say in `SIZE` how large its pages are.
+    """
+    size = getattr(request.module, "SIZE", {"width": 800, "height": 600})
+    context = browser.new_context(viewport=size)
     yield listen(context.new_page())
     context.close()

@@ -1,17 +1,22 @@
-"""Scenes on screen that tests draw on, and what is stored of it."""
+"""Scenes and scans on screen that tests draw on, and what is stored of it."""
 
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 import bigimage as bi
-from bigimage.model.labels import Label, Schema
+from bigimage.geometry.planes import PlaneName, PlaneView
+from bigimage.model.labels import Label, Schema, Skeleton
 from fixtures.make import scene
 from fixtures.phantom import ct_series
 
-SIZE = {"width": 1280, "height": 800}
+WIDE = {"width": 1280, "height": 800}
+"""Pages of usual size."""
 EXACT = 0.01
 """Pixels by which stored coordinates may differ from what was drawn."""
 
@@ -22,9 +27,14 @@ def make_workspace(folder: Path) -> Path:
     for name in ("field", "shared", "crowd"):
         scene(folder / f"{name}.tif", size=(900, 1200), bands=3, seed=3)
         ws.ingest(folder / f"{name}.tif")
-    labels = (Label(name="pond", value=1, color="#3cb44b"), Label(name="heart", value=2, color="#e6194b"))
+    skeleton = Skeleton(points=("bow", "mast", "stern"), edges=((0, 1), (1, 2)))
+    labels = (
+        Label(name="pond", value=1, color="#3cb44b"),
+        Label(name="heart", value=2, color="#e6194b"),
+        Label(name="ship", value=3, color="#ffe119", shapes=("keypoints",), skeleton=skeleton),
+    )
     ws.annotations.set_schema(Schema(labels=labels), author="test")
-    ct_series(folder / "ct", slices=40)
+    ct_series(folder / "ct", slices=32, size=160, spacing=(3.0, 2.2, 2.0))
     ws.ingest(folder / "ct", name="ct")
     return folder / "ws"
 
@@ -83,6 +93,85 @@ class Scene:
     def saved(self) -> None:
         """Wait until everything was stored."""
         self.page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
+
+
+@dataclass
+class Scan:
+    """The planes of a scan on screen, as large as they fit."""
+
+    page: Any
+    made: Path
+
+    @classmethod
+    def open(cls, page: Any, address: str, made: Path, *, label: str) -> "Scan":
+        page.goto(f"{address}/#/images/ct")
+        page.wait_for_selector("[data-plane=axial][data-shown]")
+        page.wait_for_selector(".saved:has-text('Saved')")
+        page.locator(".label-name", has_text=label).click()
+        page.wait_for_selector(f".label-name[aria-pressed=true]:has-text('{label}')")
+        return cls(page, made)
+
+    def tool(self, key: str) -> None:
+        self.page.evaluate("document.activeElement?.blur()")
+        self.page.keyboard.press(key)
+
+    def saved(self) -> None:
+        """Wait until everything was stored."""
+        self.page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
+
+    @cached_property
+    def grid(self) -> bi.Grid:
+        """Grid of the scan."""
+        with closing(bi.open_workspace(self.made)) as ws:
+            return ws.image("ct").info.grid
+
+    def shown(self, name: PlaneName) -> bi.Grid:
+        """Grid (1, rows, columns) of the slice that is shown."""
+        index = int(self.page.locator(f"[data-plane={name}]").get_attribute("data-shown"))
+        return PlaneView.of(self.grid, name).grid_of(index)
+
+    def zoom(self, name: PlaneName) -> float:
+        """Screen pixels for each mm."""
+        box, plane = self.page.locator(f"[data-plane={name}] canvas").bounding_box(), self.shown(name)
+        wide, high = plane.shape[2] * plane.spacing[2], plane.shape[1] * plane.spacing[1]
+        return min(box["width"] / wide, box["height"] / high) * 0.96
+
+    def places(self, name: PlaneName, *places: tuple[float, float]) -> tuple[list[tuple[int, int]], np.ndarray]:
+        """Whole pixels of the page at fractions of a plane's canvas, and where they lie in the patient, mm."""
+        box, plane = self.page.locator(f"[data-plane={name}] canvas").bounding_box(), self.shown(name)
+        (rows, columns), zoom = plane.shape[1:], self.zoom(name)
+        on_page = [(round(box["x"] + box["width"] * x), round(box["y"] + box["height"] * y)) for x, y in places]
+        index = [
+            (
+                0.5,
+                rows / 2 + (y - box["y"] - box["height"] / 2) / (plane.spacing[1] * zoom),
+                columns / 2 + (x - box["x"] - box["width"] / 2) / (plane.spacing[2] * zoom),
+            )
+            for x, y in on_page
+        ]
+        return on_page, plane.to_world(index)
+
+    def click(self, *places: tuple[int, int]) -> None:
+        for x, y in places:
+            self.page.mouse.move(x, y)
+            self.page.mouse.click(x, y)
+
+    def drag(self, *places: tuple[int, int]) -> None:
+        """Press at the first place, let go at the last."""
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=4)
+        self.page.mouse.up()
+
+    def painted(self, value: int) -> np.ndarray:
+        """Voxels (z, y, x) that a mask layer of what is stored now has of a class."""
+        name = f"check-{uuid4().hex}"  # the server keeps layers up to date, which nobody else may write meanwhile
+        with closing(bi.open_workspace(self.made)) as ws:
+            box = tuple(slice(0, n) for n in self.grid.shape)
+            pixels = ws.rasterize("ct", layer=name).pyramid.read_index(box).array[0]
+            ws.remove_layer("ct", name)
+        return np.asarray(pixels) == value
 
 
 def stored(page: Any, address: str, image: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,9 @@ import pytest
 from rasterio.features import rasterize
 
 import bigimage as bi
-from bigimage.geometry.planes import PlaneView
-from tests.browser.conftest import listen, server
-from tests.browser.drawing import EXACT, SIZE, Scene, clear, make_workspace, pixels, stored
+from tests.browser.drawing import EXACT, WIDE, Scene, clear, pixels, stored
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Path:
-    """A workspace with a scene in UTM and a scan, and two labels."""
-    return make_workspace(tmp_path_factory.mktemp("annotating"))
-
-
-@pytest.fixture(scope="module")
-def address(made: Path) -> Iterator[str]:
-    """A server on that workspace."""
-    with server(made) as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A blank page of usual size."""
-    context = browser.new_context(viewport=SIZE)
-    yield listen(context.new_page())
-    context.close()
+SIZE = WIDE
 
 
 def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
@@ -291,56 +269,6 @@ def test_regions_are_claimed_and_done(page: Any, address: str) -> None:
     told = page.request.get(f"{address}/images/crowd/regions").json()["features"]
     assert sorted(region["properties"]["state"] for region in told) == ["done", "open", "open", "open"]
     assert not page.errors
-
-
-def voxel_places(
-    page: Any, made: Path, places: list[tuple[float, float]]
-) -> tuple[list[tuple[float, float]], np.ndarray]:
-    """Places on the axial canvas (fractions of its size) on the page, and in the patient."""
-    box = page.locator("[data-plane=axial] canvas").bounding_box()
-    grid = bi.open_workspace(made).image("ct").info.grid
-    view = PlaneView.of(grid, "axial")
-    index = int(page.locator("[data-plane=axial]").get_attribute("data-shown"))
-    plane = view.grid_of(index)
-    rows, columns = plane.shape[1:]
-    down, right = plane.spacing[1:]
-    zoom = min(box["width"] / (columns * right), box["height"] / (rows * down)) * 0.96
-    on_page, world = [], []
-    for fx, fy in places:
-        x, y = round(box["x"] + box["width"] * fx), round(box["y"] + box["height"] * fy)
-        column = columns / 2 + (x - box["x"] - box["width"] / 2) / (right * zoom)
-        row = rows / 2 + (y - box["y"] - box["height"] / 2) / (down * zoom)
-        on_page.append((x, y))
-        world.append(plane.to_world((0.5, row, column)))
-    return on_page, np.array(world)
-
-
-def test_a_contour_of_a_scan_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
-    page.goto(f"{address}/#/images/ct")
-    page.wait_for_selector("[data-plane=axial][data-shown]")
-    page.wait_for_selector(".saved:has-text('Saved')")
-    page.locator(".label-name", has_text="heart").click()
-    page.wait_for_selector(".label-name[aria-pressed=true]:has-text('heart')")
-    page.evaluate("document.activeElement.blur()")
-    page.keyboard.press("p")
-    places = [(0.4, 0.4), (0.6, 0.42), (0.62, 0.6), (0.38, 0.58)]
-    on_page, world = voxel_places(page, made, places)
-    for x, y in on_page:
-        page.mouse.move(x, y)
-        page.mouse.click(x, y)
-    page.keyboard.press("Enter")
-    page.keyboard.press("k")
-    page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'")
-    (feature,) = stored(page, address, "ct")
-    rings = np.array(feature["shape"]["rings"])[:, : len(places)]
-    grid = bi.open_workspace(made).image("ct").info.grid
-    spacing = min(grid.spacing)
-    assert np.abs(rings[0] - world).max() < EXACT * spacing
-    # the copy lies one slice further, exactly above
-    first, second = (np.asarray(grid.to_index(ring)) for ring in rings)
-    assert np.abs(np.abs(second - first).max(axis=0) - [1, 0, 0]).max() < EXACT
-    assert not page.errors
-    clear(page, address, "ct")
 
 
 def test_hostile_names_are_only_names(page: Any, address: str) -> None:

@@ -1,37 +1,15 @@
 """Several people at one image in the web viewer, and servers that die: nothing is lost."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 import bigimage as bi
 from bigimage.model.labels import Label, Schema
 from fixtures.make import scene
 from tests.browser.conftest import free_port, listen, server
-from tests.browser.drawing import SIZE, Scene, clear, make_workspace, pixels, stored
+from tests.browser.drawing import WIDE, Scene, clear, pixels, stored
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Path:
-    """A workspace with a scene in UTM and a scan, and two labels."""
-    return make_workspace(tmp_path_factory.mktemp("together"))
-
-
-@pytest.fixture(scope="module")
-def address(made: Path) -> Iterator[str]:
-    """A server on that workspace."""
-    with server(made) as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A blank page of usual size."""
-    context = browser.new_context(viewport=SIZE)
-    yield listen(context.new_page())
-    context.close()
+SIZE = WIDE
 
 
 def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address: str, made: Path) -> None:

@@ -5,7 +5,7 @@ import type { Keys } from "../keys";
 import { section } from "../panel";
 import { Labels } from "./labels";
 import type { Feature } from "./model";
-import { SelectedPanel } from "./selected";
+import { SelectedPanel, type Action } from "./selected";
 import type { AnnotationStore } from "./store";
 
 export interface ToolEntry<T extends string> {
@@ -13,6 +13,17 @@ export interface ToolEntry<T extends string> {
   label: string;
   icon: IconName;
   key: string;
+  /** What to do with it, told while it is in hand. */
+  hint?: string;
+}
+
+/** Something that is on or off. */
+export interface Toggle {
+  label: string;
+  icon: IconName;
+  key: string;
+  on: boolean;
+  turn: (on: boolean) => void;
 }
 
 export interface BenchOptions<T extends string> {
@@ -20,12 +31,15 @@ export interface BenchOptions<T extends string> {
   keys: Keys;
   /** Tools from top to bottom; null is a line between groups. */
   tools: readonly (ToolEntry<T> | null)[];
+  toggles?: readonly Toggle[];
   /** Shapes that the image can hold, as label schemas name them. */
   kinds: readonly string[];
   pick: (tool: T) => void;
   remove: () => void;
   zoomTo: (feature: Feature) => void;
   measure: (feature: Feature) => Promise<string>;
+  /** What else can be done with what is selected. */
+  actions?: (features: readonly Feature[]) => readonly Action[];
 }
 
 /** The bench. */
@@ -34,6 +48,8 @@ export class Bench<T extends string> {
   readonly selected: SelectedPanel;
   readonly toolbar: HTMLElement;
   readonly sections: HTMLElement[];
+  /** What to do with the tool in hand; for the stage. */
+  readonly hint = h("div", { class: "hint", role: "status", hidden: true });
   readonly status = h("span", { class: "cell saved", role: "status" });
   private readonly buttons = new Map<T, HTMLButtonElement>();
   private readonly undo: HTMLButtonElement;
@@ -46,7 +62,8 @@ export class Bench<T extends string> {
     this.undo = button({ label: "Undo", icon: "undo", key: "Ctrl+Z", press: () => store.undo() });
     this.redo = button({ label: "Redo", icon: "redo", key: "Ctrl+Y", press: () => store.redo() });
     this.toolbar = h("nav", { class: "toolbar", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
-      ...options.tools.map((entry) => (entry ? this.toolButton(entry) : h("hr"))), h("hr"), this.undo, this.redo);
+      ...options.tools.map((entry) => (entry ? this.toolButton(entry) : h("hr"))), h("hr"),
+      ...(options.toggles ?? []).map((toggle) => this.toggleButton(toggle)), this.undo, this.redo);
     this.sections = [section("Labels", this.labels.element), section("Selection", this.selected.element)];
     store.watch(() => this.follow());
     this.bind();
@@ -60,9 +77,29 @@ export class Bench<T extends string> {
     return made;
   }
 
+  private toggleButton(toggle: Toggle): HTMLButtonElement {
+    let { on } = toggle;
+    const made = button({ label: toggle.label, icon: toggle.icon, key: toggle.key.toUpperCase(), press: () => turn() });
+    const turn = (): void => {
+      on = !on;
+      made.setAttribute("aria-pressed", String(on));
+      toggle.turn(on);
+    };
+    made.setAttribute("aria-pressed", String(on));
+    this.options.keys.add("Draw", [toggle.key], `${toggle.label}: on or off`, turn);
+    return made;
+  }
+
   /** Show which tool is in hand. */
   showTool(tool: T): void {
     for (const [name, made] of this.buttons) made.setAttribute("aria-pressed", String(name === tool));
+    this.showHint(this.options.tools.find((entry) => entry?.tool === tool)?.hint ?? "");
+  }
+
+  /** Say what to do next. */
+  showHint(text: string): void {
+    this.hint.textContent = text;
+    this.hint.hidden = !text;
   }
 
   private follow(): void {
@@ -82,6 +119,7 @@ export class Bench<T extends string> {
     keys.add("Edit", ["Ctrl+z"], "Undo", () => store.undo());
     keys.add("Edit", ["Ctrl+y", "Ctrl+Shift+z"], "Redo", () => store.redo());
     keys.add("Edit", ["Delete"], "Delete what is selected", remove);
+    keys.add("Labels", ["/"], "Find a label by its name", () => this.labels.search());
     const digits = Array.from({ length: 9 }, (_, k) => String(k + 1));
     keys.add("Labels", digits, "Draw with the label of that number", (event) => this.labels.pickNumber(Number(event.key)));
   }

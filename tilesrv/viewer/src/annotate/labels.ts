@@ -11,11 +11,15 @@ export const KINDS = { raster: [...FLAT, "polygon"], volume: [...FLAT, "contours
 
 type Listener = () => void;
 
+/** More labels than these are found by their names. */
+const MOST_ROWS = 40;
+
 /** Labels of the schema, and of annotations that it does not know. */
 export class Labels {
   readonly element = h("div", { class: "panel-body" });
   current = "";
   private schema: Schema = { labels: [], version: 0 };
+  private byName: ReadonlyMap<string, Label> = new Map();
   private readonly others = new Map<string, number>();
   private readonly counts = new Map<string, number>();
   private readonly hidden = new Set<string>();
@@ -23,6 +27,7 @@ export class Labels {
   private isComplete = false;
   private readonly listeners: Listener[] = [];
   private readonly list = h("ul", { class: "labels" });
+  private readonly filter = h("input", { type: "search", placeholder: "Find a label", "aria-label": "Find a label", hidden: true });
   private readonly entry = h("input", { type: "text", placeholder: "New label", "aria-label": "New label", maxlength: 200 });
 
   /** `kinds` are the shapes that the image can hold; labels that are drawn as none of them are not offered. */
@@ -31,7 +36,9 @@ export class Labels {
     this.entry.addEventListener("keydown", (event) => {
       if (event.key === "Enter") void this.add();
     });
-    this.element.append(this.list, h("div", { class: "row grow" }, this.entry, add));
+    this.filter.addEventListener("input", () => this.show());
+    this.filter.addEventListener("keydown", (event) => this.searched(event));
+    this.element.append(this.filter, this.list, h("div", { class: "row grow" }, this.entry, add));
   }
 
   watch(listener: Listener): void {
@@ -39,9 +46,14 @@ export class Labels {
   }
 
   async open(): Promise<void> {
-    this.schema = await getJson<Schema>("schema");
+    this.take(await getJson<Schema>("schema"));
     this.current ||= this.names[0] ?? "";
     this.changed();
+  }
+
+  private take(schema: Schema): void {
+    this.schema = schema;
+    this.byName = new Map(schema.labels.map((label) => [label.name, label]));
   }
 
   get isStrict(): boolean {
@@ -49,7 +61,7 @@ export class Labels {
   }
 
   find(name: string): Label | undefined {
-    return this.schema.labels.find((label) => label.name === name);
+    return this.byName.get(name);
   }
 
   colour(name: string): string {
@@ -74,7 +86,7 @@ export class Labels {
   /** Names of labels that fit, those of the schema first. */
   get names(): string[] {
     const own = this.schema.labels.filter((label) => this.fits(label)).map((label) => label.name);
-    return [...own, ...[...this.others.keys()].filter((name) => !own.includes(name))];
+    return [...new Set([...own, ...this.others.keys()])];
   }
 
   isHidden(name: string): boolean {
@@ -140,7 +152,7 @@ export class Labels {
     const body = JSON.stringify({ ...this.schema, labels: [...this.schema.labels, ...added] });
     const headers = { "Content-Type": "application/json", "If-Match": `"${this.schema.version}"` };
     try {
-      this.schema = (await (await ask("schema", { method: "PUT", body, headers })).json()) as Schema;
+      this.take((await (await ask("schema", { method: "PUT", body, headers })).json()) as Schema);
       return true;
     } catch (error) {
       tell(`The label was not added: ${words(error)}`, "bad");
@@ -149,17 +161,52 @@ export class Labels {
     }
   }
 
-  private show(): void {
-    fill(this.list, ...this.names.map((name, k) => this.row(name, k)));
-    if (!this.names.length) fill(this.list, h("li", { class: "muted" }, "No label yet: name one, then draw."));
+  /** Begin to type a part of a label's name. */
+  search(): void {
+    this.filter.hidden = false;
+    this.filter.select();
+    this.filter.focus();
   }
 
-  private row(name: string, k: number): HTMLElement {
+  /** Enter draws with the first that was found. */
+  private searched(event: KeyboardEvent): void {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    const [first] = this.found(this.names);
+    this.filter.value = "";
+    this.filter.blur();
+    if (event.key === "Enter" && first !== undefined) this.pick(first);
+    else this.show();
+  }
+
+  /** Names that hold what was typed, those that begin with it first. */
+  private found(names: readonly string[]): string[] {
+    const typed = this.filter.value.trim().toLowerCase();
+    if (!typed) return [...names];
+    const holds = names.filter((name) => name.toLowerCase().includes(typed));
+    return [...holds.filter((name) => name.toLowerCase().startsWith(typed)), ...holds.filter((name) => !name.toLowerCase().startsWith(typed))];
+  }
+
+  private show(): void {
+    const { names } = this;
+    const numbers = new Map(names.slice(0, 9).map((name, k) => [name, k + 1]));
+    const found = this.found(names);
+    const rows = found.slice(0, MOST_ROWS);
+    if (!this.filter.value && this.current && names.includes(this.current) && !rows.includes(this.current)) rows.unshift(this.current);
+    const focused = this.list.contains(document.activeElement) ? document.activeElement?.getAttribute("data-row") : null;
+    this.filter.hidden = names.length <= 12 && !this.filter.value && document.activeElement !== this.filter;
+    const more = found.length - Math.min(found.length, MOST_ROWS);
+    fill(this.list, ...rows.map((name) => this.row(name, numbers.get(name))), more > 0 && h("li", { class: "muted" }, `${more.toLocaleString("en")} more: type a part of the name above.`),
+      !names.length && h("li", { class: "muted" }, "No label yet: name one, then draw."), names.length > 0 && !rows.length && h("li", { class: "muted" }, "No label has this in its name."));
+    // who chose with the keyboard goes on from there
+    if (focused) [...this.list.querySelectorAll<HTMLElement>("[data-row]")].find((one) => one.dataset["row"] === focused)?.focus();
+  }
+
+  private row(name: string, number: number | undefined): HTMLElement {
     const label = this.find(name);
     const pick = h("button", {
-      type: "button", class: "label-name", "aria-pressed": name === this.current,
+      type: "button", class: "label-name", "aria-pressed": name === this.current, "data-row": `pick ${name}`,
       title: label?.definition ?? name, on: { click: () => this.pick(name) },
-    }, swatch(this.colour(name)), h("span", {}, name), k < 9 && h("kbd", {}, k + 1));
+    }, swatch(this.colour(name)), h("span", {}, name), number && h("kbd", {}, number));
     const count = this.counts.get(name) ?? 0;
     return h("li", { class: "label" }, pick, count > 0 && h("span", { class: "muted label-count" }, count.toLocaleString("en")),
       this.toggle(this.hidden, name, ["Show", "Hide"], ["hidden", "eye"]),
@@ -169,7 +216,7 @@ export class Labels {
   private toggle(set: Set<string>, name: string, words: [string, string], icons: ["hidden" | "lock", "eye" | "unlock"]): HTMLElement {
     const on = set.has(name);
     return h("button", {
-      type: "button", class: `tool small${on ? " on" : ""}`, "aria-label": `${words[on ? 0 : 1]} ${name}`, title: words[on ? 0 : 1],
+      type: "button", class: `tool small${on ? " on" : ""}`, "aria-label": `${words[on ? 0 : 1]} ${name}`, "data-row": `${words[1]} ${name}`, title: words[on ? 0 : 1],
       on: {
         click: () => {
           if (!set.delete(name)) set.add(name);

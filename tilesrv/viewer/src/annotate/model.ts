@@ -14,7 +14,8 @@ export type ShapeMember =
   | { type: "rotated-box"; center: Position; size: [number, number]; rotation?: number | number[] }
   | { type: "ellipse"; center: Position; radii: number[]; rotation?: number | number[] }
   | { type: "mask"; box: number[]; order?: "C"; counts: number[] }
-  | { type: "keypoints" | "cuboid" | "contours" | "tag"; [field: string]: unknown };
+  | { type: "keypoints"; points: (Position | null)[]; visibility: number[]; names?: string[]; edges?: [number, number][] }
+  | { type: "cuboid" | "contours" | "tag"; [field: string]: unknown };
 
 export interface Properties {
   label: string;
@@ -59,6 +60,7 @@ export interface Label {
   parent?: string | null;
   shapes?: string[];
   attributes?: Attribute[];
+  skeleton?: { points: string[]; edges: [number, number][] };
   definition?: string | null;
   [field: string]: unknown;
 }

@@ -32,12 +32,17 @@ export class Pen {
       type: "Feature", id: crypto.randomUUID(), ...parts,
       properties: { label: name, attributes: requiredAttributes(label), origin: "manual" },
     };
+    return this.allows(feature) ? feature : null;
+  }
+
+  /** Whether a feature's label may be drawn as its shape; the reason is told where not. */
+  allows(feature: Feature): boolean {
+    const { label: name } = feature.properties;
+    const shapes = this.labels.find(name)?.shapes;
     const kind = kindOf(feature);
-    if (label?.shapes?.length && !label.shapes.includes(kind)) {
-      tell(`“${name}” is drawn as ${label.shapes.join(", ")}, not as ${kind}.`, "bad");
-      return null;
-    }
-    return feature;
+    if (!shapes?.length || shapes.includes(kind)) return true;
+    tell(`“${name}” is drawn as ${shapes.join(", ")}, not as ${kind}.`, "bad");
+    return false;
   }
 
   /** Store a new annotation; its id, or null where it cannot be made. */

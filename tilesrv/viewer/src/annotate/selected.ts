@@ -5,7 +5,7 @@ import { button, fill, h, type Child } from "../dom";
 import { sheet } from "../shell";
 import { complain, tell } from "../toast";
 import { swatch, type Labels } from "./labels";
-import { kindOf, problemsOf, type Attribute, type Feature } from "./model";
+import { kindOf, problemsOf, type Attribute, type Feature, type ShapeMember } from "./model";
 import type { AnnotationStore } from "./store";
 
 interface HistoryEntry {
@@ -16,6 +16,13 @@ interface HistoryEntry {
   feature?: Feature;
 }
 
+/** Something that can be done with what is selected. */
+export interface Action {
+  label: string;
+  key: string;
+  press: () => void;
+}
+
 export interface SelectedOptions {
   store: AnnotationStore;
   labels: Labels;
@@ -23,7 +30,11 @@ export interface SelectedOptions {
   zoomTo: (feature: Feature) => void;
   /** What the selected one measures, in words. */
   measure: (feature: Feature) => Promise<string>;
+  actions?: (features: readonly Feature[]) => readonly Action[];
 }
+
+/** What is said of a key point: COCO's flags 0, 1 and 2. */
+const SEEN = ["Not placed", "Hidden", "Visible"];
 
 /** The panel. */
 export class SelectedPanel {
@@ -52,7 +63,8 @@ export class SelectedPanel {
   }
 
   private showMany(ids: readonly string[]): void {
-    fill(this.element, h("p", {}, `${ids.length} annotations`), this.labelChoice(ids), this.removeButton());
+    fill(this.element, h("p", {}, `${ids.length} annotations`), this.labelChoice(ids),
+      h("div", { class: "row" }, ...this.actions(ids), this.removeButton()));
   }
 
   private showOne(feature: Feature): void {
@@ -65,12 +77,36 @@ export class SelectedPanel {
       this.labelChoice([feature.id]),
       ...(label?.attributes ?? []).map((attribute) => this.attribute(feature, attribute)),
       problems.length > 0 && h("p", { class: "problem" }, problems.join("; ")),
+      feature.shape?.type === "keypoints" && this.keypoints(feature, feature.shape),
       h("dl", { class: "facts small" }, ...facts(feature, size)),
       h("div", { class: "row" },
         button({ label: "Zoom", class: "plain", press: () => this.options.zoomTo(feature) }),
         button({ label: "History", class: "plain", press: () => void this.history(feature) }),
+        ...this.actions([feature.id]),
         this.removeButton()),
     );
+  }
+
+  private actions(ids: readonly string[]): HTMLElement[] {
+    const { store, actions } = this.options;
+    const features = ids.flatMap((id) => store.features.get(id) ?? []);
+    return (actions?.(features) ?? []).map(({ label, key, press }) => button({ label, key: key.toUpperCase(), class: "plain", press }));
+  }
+
+  /** Each key point with what can be seen of it. */
+  private keypoints(feature: Feature, shape: Extract<ShapeMember, { type: "keypoints" }>): HTMLElement {
+    const names = shape.names ?? this.options.labels.find(feature.properties.label)?.skeleton?.points ?? [];
+    const rows = shape.points.map((point, k) => {
+      const name = names[k] ?? String(k + 1);
+      const choice = h("select", { "aria-label": `Visibility of ${name}`, disabled: !point },
+        ...SEEN.map((text, value) => (value > 0 || !point) && h("option", { value, selected: shape.visibility[k] === value }, text)));
+      choice.addEventListener("change", () => {
+        const visibility = shape.visibility.map((old, n) => (n === k ? Number(choice.value) : old));
+        this.options.store.apply([{ id: feature.id, feature: { ...feature, shape: { ...shape, visibility } } }]);
+      });
+      return h("label", { class: "field" }, h("span", {}, name), choice);
+    });
+    return h("div", { class: "keypoints", role: "group", "aria-label": "Key points" }, ...rows);
   }
 
   private removeButton(): HTMLElement {

@@ -92,6 +92,7 @@ export function onEdge(a: Point2, b: Point2, c: Point2): Framed {
 export function outlines(feature: Feature): Position[][] {
   const framed = framedOf(feature.shape);
   if (framed) return [outlineOf(framed)];
+  if (feature.shape?.type === "keypoints") return [feature.shape.points.filter((point) => point !== null)];
   const geometry = feature.geometry;
   switch (geometry?.type) {
     case "Point": return [[geometry.coordinates]];

@@ -3,6 +3,8 @@
 import { Bench, type ToolEntry } from "../annotate/bench";
 import { LayersPanel } from "../annotate/layers";
 import { KINDS } from "../annotate/labels";
+import type { Feature } from "../annotate/model";
+import type { Action } from "../annotate/selected";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import type { Keys } from "../keys";
@@ -13,6 +15,7 @@ import { MaskTiles } from "./layers";
 import type { Mode, SceneMap } from "./map";
 import { sizeOfFeature } from "./measure";
 import { Regions } from "./regions";
+import { isMultipart } from "./surgery";
 import type { Mercator, Native } from "./tiles";
 
 const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
@@ -21,10 +24,12 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   { tool: "point", label: "Point", icon: "point", key: "o" },
   { tool: "line", label: "Line", icon: "line", key: "l" },
   { tool: "polygon", label: "Polygon", icon: "polygon", key: "p" },
-  { tool: "hole", label: "Hole in the selected polygon", icon: "hole", key: "h" },
+  { tool: "hole", label: "Hole in the selected polygon", icon: "hole", key: "h", hint: "Draw what is taken out of the selected polygon. Enter finishes." },
   { tool: "box", label: "Box", icon: "box", key: "b" },
   { tool: "rotated-box", label: "Rotated box", icon: "rotated", key: "r" },
   { tool: "ellipse", label: "Ellipse", icon: "ellipse", key: "e" },
+  { tool: "keypoints", label: "Key points", icon: "keypoints", key: "k" },
+  { tool: "cut", label: "Cut what is selected along a line", icon: "cut", key: "c", hint: "Draw a line across what is selected, from outside to outside. Enter cuts." },
   null,
   { tool: "brush", label: "Brush", icon: "brush", key: "d" },
   { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
@@ -47,7 +52,9 @@ export class SceneAnnotations {
       store: this.store,
       keys,
       tools: TOOLS,
+      toggles: [{ label: "Snap to corners and edges", icon: "magnet", key: "g", on: true, turn: (on) => this.editor.setSnap(on) }],
       kinds: KINDS.raster,
+      actions: (features) => this.actions(features),
       pick: (tool) => this.editor.setTool(tool),
       remove: () => this.editor.remove(),
       zoomTo: (feature) => this.editor.zoomTo(feature),
@@ -58,6 +65,7 @@ export class SceneAnnotations {
       store: this.store,
       labels: this.bench.labels,
       selected: (ids) => this.bench.selected.show(ids),
+      hint: (text) => this.bench.showHint(text),
       tool: (tool) => {
         this.bench.showTool(tool);
         scene.map.getTargetElement()?.classList.toggle("drawing", tool !== "select");
@@ -72,13 +80,28 @@ export class SceneAnnotations {
       this.masks.refresh();
       this.layers.refresh();
     });
-    scene.map.getTargetElement()?.parentElement?.append(this.editor.ruler.element);
+    scene.map.getTargetElement()?.parentElement?.append(this.editor.ruler.element, this.bench.hint);
     this.bench.showTool("select");
-    keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => this.editor.cancel());
-    keys.add("Draw", ["Enter"], "Finish the line or polygon", () => this.editor.finishDrawing());
-    keys.add("Draw", ["["], "Smaller brush", () => this.editor.brush.grow(0.8));
-    keys.add("Draw", ["]"], "Larger brush", () => this.editor.brush.grow(1.25));
-    keys.add("Draw", ["Backspace"], "Take the last corner back", () => this.editor.takeBack());
+    this.bind(keys);
+  }
+
+  private bind(keys: Keys): void {
+    const { editor } = this;
+    keys.add("Draw", ["Escape"], "Stop drawing; then select; then select nothing", () => editor.cancel());
+    keys.add("Draw", ["Enter"], "Finish the line, polygon or key points", () => editor.finishDrawing());
+    keys.add("Draw", ["["], "Smaller brush", () => editor.brush.grow(0.8));
+    keys.add("Draw", ["]"], "Larger brush", () => editor.brush.grow(1.25));
+    keys.add("Draw", ["Backspace"], "Take the last corner back", () => editor.takeBack());
+    keys.add("Draw", ["."], "Leave the next key point out", () => editor.leaveOut());
+    keys.add("Edit", ["u"], "Merge what is selected", () => void editor.surgery.merge(editor.selection).catch(complain));
+    keys.add("Edit", ["Shift+U"], "Split what is selected into its parts", () => editor.surgery.split(editor.selection));
+  }
+
+  private actions(features: readonly Feature[]): Action[] {
+    const { surgery, selection } = this.editor;
+    if (features.length > 1) return [{ label: "Merge", key: "u", press: () => void surgery.merge(selection).catch(complain) }];
+    const isMany = features.some(isMultipart);
+    return isMany ? [{ label: "Split", key: "Shift+U", press: () => surgery.split(selection) }] : [];
   }
 
   async open(): Promise<void> {

@@ -9,7 +9,7 @@ import MultiPolygon from "ol/geom/MultiPolygon";
 import Point from "ol/geom/Point";
 import Polygon from "ol/geom/Polygon";
 import type { Feature, Geometry, Position } from "../annotate/model";
-import { framedOf, outlineOf } from "../annotate/shapes";
+import { framedOf, outlineOf, outlines } from "../annotate/shapes";
 import type { Grid2 } from "../grid";
 
 type Place = (position: Position) => [number, number];
@@ -27,6 +27,7 @@ export function mapGeometry(feature: Feature, grid: Grid2): OlGeometry | null {
   const place = toMap(grid);
   const framed = framedOf(feature.shape);
   if (framed) return new Polygon([outlineOf(framed).map(place)]);
+  if (feature.shape?.type === "keypoints") return new MultiPoint(outlines(feature).flat().map(place));
   const geometry = feature.geometry;
   if (!geometry || feature.shape?.type === "mask") return null;
   switch (geometry.type) {

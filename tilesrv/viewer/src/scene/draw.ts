@@ -12,7 +12,7 @@ import { between, memberOf, onEdge, outlineOf, type Framed } from "../annotate/s
 import type { Grid2, Point2 } from "../grid";
 import { worldGeometry } from "./convert";
 
-export type DrawTool = "point" | "line" | "polygon" | "hole" | "box" | "rotated-box" | "ellipse";
+export type DrawTool = "point" | "line" | "polygon" | "hole" | "box" | "rotated-box" | "ellipse" | "keypoints" | "cut";
 
 export interface Drawn {
   geometry: Geometry | null;
@@ -35,7 +35,7 @@ export function drawing(tool: DrawTool, grid: Grid2, style: Style[], done: (draw
   const made = new Draw({
     ...kindOf(tool, world, show),
     style,
-    freehandCondition: (event) => (tool === "polygon" || tool === "line" || tool === "hole") && shiftKeyOnly(event),
+    freehandCondition: (event) => (tool === "polygon" || tool === "line" || tool === "hole" || tool === "cut") && shiftKeyOnly(event),
     stopClick: true,
     snapTolerance: 10,
   });
@@ -53,7 +53,8 @@ type Show = (found: Framed, geometry: SimpleGeometry | undefined) => SimpleGeome
 function kindOf(tool: DrawTool, world: (place: Coordinate | undefined) => Point2, show: Show): ConstructorParameters<typeof Draw>[0] {
   switch (tool) {
     case "point": return { type: "Point" };
-    case "line": return { type: "LineString" };
+    case "line": case "cut": return { type: "LineString" };
+    case "keypoints": return { type: "LineString", minPoints: 1 };
     case "polygon": case "hole": return { type: "Polygon" };
     case "box": case "ellipse": return {
       type: "Circle",

@@ -3,6 +3,7 @@
 import Collection from "ol/Collection";
 import type OlFeature from "ol/Feature";
 import type { FeatureLike } from "ol/Feature";
+import LineString from "ol/geom/LineString";
 import Polygon from "ol/geom/Polygon";
 import type Draw from "ol/interaction/Draw";
 import Modify from "ol/interaction/Modify";
@@ -12,8 +13,9 @@ import VectorLayer from "ol/layer/Vector";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import VectorSource from "ol/source/Vector";
 import type { Labels } from "../annotate/labels";
-import { maskOfStroke, painted, type Stroke } from "../annotate/brush";
-import { kindOf, requiredAttributes, runsOf, type Feature } from "../annotate/model";
+import { isSet, type Stroke } from "../annotate/brush";
+import type { Feature } from "../annotate/model";
+import { isMask, Pen } from "../annotate/pen";
 import { framedOf, memberOf } from "../annotate/shapes";
 import type { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
@@ -22,10 +24,12 @@ import { Brush } from "./brush";
 import { mapFeature, mapGeometry, worldGeometry } from "./convert";
 import { drawing, type Drawn, type DrawTool } from "./draw";
 import { Handles } from "./handles";
+import { joinsOf, KeypointRow, withPlaces } from "./keypoints";
 import type { Mode, SceneMap } from "./map";
 import { MaskLayer, maskOf } from "./masks";
-import { corners, handleStyle, sketch, styleOf } from "./styles";
+import { corners, handleStyle, joins, sketch, styleOf } from "./styles";
 import { Ruler } from "./ruler";
+import { Surgery } from "./surgery";
 import type { Mercator, Native } from "./tiles";
 import { VectorTiles } from "./vectors";
 
@@ -43,6 +47,8 @@ export interface EditorOptions {
   /** Told when another selection or tool counts. */
   selected: (ids: readonly string[]) => void;
   tool: (tool: Tool) => void;
+  /** Say what to do next. */
+  hint: (text: string) => void;
 }
 
 /** The editor. */
@@ -60,11 +66,18 @@ export class Editor {
   private readonly snap: Snap;
   readonly brush: Brush;
   readonly ruler: Ruler;
+  readonly surgery: Surgery;
+  private readonly pen: Pen;
   private draw: Draw | null = null;
+  /** Whether something was begun and not finished. */
+  private drawing = false;
+  private row: KeypointRow | null = null;
   private busy = false;
 
   constructor(private readonly options: EditorOptions) {
     const { scene, native, labels, store } = options;
+    this.pen = new Pen(store, labels);
+    this.surgery = new Surgery(store, this.pen, (ids) => this.select(ids));
     this.layer = new VectorLayer({ source: this.source, style: (feature) => this.style(feature), zIndex: 20, updateWhileInteracting: true, updateWhileAnimating: true });
     this.tiles = new VectorTiles({ ...options, isElsewhere: (id) => this.source.getFeatureById(id) !== null });
     this.masks = new MaskLayer(native, () => store.features.values(), labels, (id) => this.ids.includes(id));
@@ -137,8 +150,14 @@ export class Editor {
     const name = String(feature.get("label"));
     if (this.labels.isHidden(name)) return undefined;
     const selected = this.ids.includes(String(feature.getId()));
+    const { shape } = this.options.store.features.get(String(feature.getId())) ?? {};
     const styles = styleOf(this.labels.colour(name), selected);
-    return selected && !framedOf(this.options.store.features.get(String(feature.getId()))?.shape) ? [...styles, corners] : styles;
+    if (shape?.type === "keypoints") {
+      const grid = this.options.native.grid;
+      const lines = joinsOf(shape).map((line) => line.map(([x = 0, y = 0]) => grid.toMap([x, y])));
+      return [...joins(this.labels.colour(name), lines), ...styles];
+    }
+    return selected && !framedOf(shape) ? [...styles, corners] : styles;
   }
 
   /** In web mercator annotations are looked at, on the image's own grid they are drawn. */
@@ -222,11 +241,8 @@ export class Editor {
 
   private maskUnder(place: readonly number[] | undefined): string | null {
     const [x, y] = [Math.floor(place?.[0] ?? -1), Math.floor(-(place?.[1] ?? 1))];
-    for (const feature of this.options.store.features.values()) {
-      const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = maskOf(feature)?.box ?? [];
-      if (x >= x0 && x < x1 && y >= y0 && y < y1) return feature.id;
-    }
-    return null;
+    const painted = [...this.options.store.features.values()].filter(isMask);
+    return painted.findLast((one) => !this.labels.isHidden(one.properties.label) && isSet(one.shape, x, y))?.id ?? null;
   }
 
   // ---- changes
@@ -234,10 +250,13 @@ export class Editor {
   private keepGeometry(): void {
     this.busy = false;
     const { store, native } = this.options;
-    store.apply(this.chosen.getArray().flatMap((shown) => {
+    store.apply(this.chosen.getArray().flatMap((shown): { id: string; feature: Feature }[] => {
       const feature = store.features.get(String(shown.getId()));
       const drawn = shown.getGeometry();
       const geometry = drawn ? worldGeometry(drawn, native.grid) : null;
+      if (feature?.shape?.type === "keypoints" && geometry?.type === "MultiPoint") {
+        return [{ id: feature.id, feature: { ...feature, geometry: null, shape: withPlaces(feature.shape, geometry.coordinates) } }];
+      }
       if (!feature || !geometry || feature.shape) return [];
       return [{ id: feature.id, feature: { ...feature, geometry } }];
     }));
@@ -272,7 +291,7 @@ export class Editor {
   setTool(tool: Tool): void {
     const { scene, native } = this.options;
     if (this.draw) scene.map.removeInteraction(this.draw);
-    this.draw = null;
+    [this.draw, this.drawing, this.row] = [null, false, null];
     this.tool = this.canDraw ? tool : "select";
     if (tool !== "select" && !this.canDraw) tell("Drawing needs the image's own grid.");
     const paints = this.tool === "brush" || this.tool === "eraser";
@@ -280,8 +299,9 @@ export class Editor {
     this.brush.setActive(paints);
     this.ruler.setActive(this.tool === "measure");
     if (this.tool !== "select" && this.tool !== "brush" && this.tool !== "eraser" && this.tool !== "measure") {
-      if (this.tool !== "hole") this.select([]);
+      if (this.tool !== "hole" && this.tool !== "cut") this.select([]);
       this.draw = drawing(this.tool, native.grid, sketch(this.labels.colour(this.labels.current)), (drawn) => this.finish(drawn));
+      this.follow(this.draw);
       // beneath the snapping, which must see each pointer first
       scene.map.removeInteraction(this.snap);
       scene.map.addInteraction(this.draw);
@@ -289,13 +309,55 @@ export class Editor {
     }
     this.showHandles();
     this.options.tool(this.tool);
+    if (this.tool === "keypoints") this.startRow();
   }
 
-  /** Stop what is being drawn; with nothing begun, go back to selecting. */
+  /** Know whether something is being drawn, and of key points how many were placed. */
+  private follow(draw: Draw): void {
+    draw.on("drawstart", ({ feature }) => {
+      this.drawing = true;
+      const geometry = feature.getGeometry();
+      if (this.row && geometry instanceof LineString) {
+        this.placed(geometry);
+        geometry.on("change", () => this.placed(geometry));
+      }
+    });
+    for (const end of ["drawend", "drawabort"] as const) draw.on(end, () => (this.drawing = false));
+  }
+
+  /** Whether corners that are drawn are drawn to those that there are. */
+  setSnap(on: boolean): void {
+    this.snap.setActive(on);
+  }
+
+  private startRow(): void {
+    this.row = new KeypointRow(this.labels.find(this.labels.current)?.skeleton ?? null);
+    this.options.hint(this.row.prompt);
+  }
+
+  /** The last place of a line that is being drawn is the pointer's. */
+  private placed(line: LineString): void {
+    const { row } = this;
+    if (!row || !this.drawing) return;
+    row.follow(line.getCoordinates().length - 1);
+    this.options.hint(row.prompt);
+    if (row.isFull) queueMicrotask(() => this.drawing && this.draw?.finishDrawing());
+  }
+
+  /** Go on to the key point after the next. */
+  leaveOut(): void {
+    if (!this.row) return;
+    this.row.leaveOut();
+    this.options.hint(this.row.prompt);
+    if (this.row.isFull && this.drawing) this.draw?.finishDrawing();
+  }
+
+  /** Stop what is being drawn; with nothing begun, go back to selecting, then select nothing. */
   cancel(): void {
     if (!this.draw && this.tool === "select") return this.select([]);
-    if (this.draw?.getOverlay().getSource()?.getFeatures().length) this.draw.abortDrawing();
-    this.setTool("select");
+    if (!this.drawing) return this.setTool("select");
+    this.draw?.abortDrawing();
+    if (this.row) this.startRow();
   }
 
   finishDrawing(): void {
@@ -303,53 +365,25 @@ export class Editor {
   }
 
   takeBack(): void {
+    if (this.row?.takeBack()) return this.options.hint(this.row.prompt);
     (this.tool === "measure" ? this.ruler.draw : this.draw)?.removeLastPoint();
   }
 
   private finish(drawn: Drawn): void {
     if (this.tool === "hole") return this.cutHole(drawn);
-    const made = this.make({ geometry: drawn.geometry, ...(drawn.shape ? { shape: drawn.shape } : {}) });
-    if (!made) return;
-    this.options.store.apply([{ id: made.id, feature: made }]);
-    this.select([made.id]);
+    const line = drawn.geometry?.type === "LineString" ? drawn.geometry.coordinates : [];
+    if (this.tool === "cut") return void this.surgery.cut(this.ids, line).catch(complain);
+    const keypoints = this.row?.shape(line);
+    const shape = keypoints ?? drawn.shape;
+    const id = this.pen.add({ geometry: shape ? null : drawn.geometry, ...(shape ? { shape } : {}) });
+    if (this.row) this.startRow();
+    if (id) this.select([id]);
   }
 
-  /** A new annotation of the current label; null, with a reason told, where that label cannot be drawn so. */
-  make(parts: Pick<Feature, "geometry" | "shape">): Feature | null {
-    const name = this.labels.current;
-    const label = this.labels.find(name);
-    if (!name) {
-      tell("Name a label first, in the panel on the right.", "bad");
-      return null;
-    }
-    const feature: Feature = {
-      type: "Feature", id: crypto.randomUUID(), ...parts,
-      properties: { label: name, attributes: requiredAttributes(label), origin: "manual" },
-    };
-    const kind = kindOf(feature);
-    if (label?.shapes?.length && !label.shapes.includes(kind)) {
-      tell(`“${name}” is drawn as ${label.shapes.join(", ")}, not as ${kind}.`, "bad");
-      return null;
-    }
-    return feature;
-  }
-
-  /** Paint on the selected mask of the current label, or begin one; erase from the selected mask. */
   private paint(stroke: Stroke, op: "add" | "subtract"): void {
-    const { store } = this.options;
-    const feature = store.features.get(this.ids[0] ?? "");
-    const mask = maskOf(feature);
-    if (feature && mask && this.labels.isLocked(feature.properties.label)) return tell("What is locked was kept.");
-    if (feature && mask && (op === "subtract" || feature.properties.label === this.labels.current)) {
-      const shape = painted(mask, stroke, op);
-      if (!shape) return store.apply([{ id: feature.id, feature: null }]);
-      return store.paint({ ...feature, shape }, { op, box: stroke.box, rle: runsOf(stroke.bits) });
-    }
-    if (op === "subtract") return tell("Select a painted mask first, then erase from it.", "bad");
-    const made = this.make({ geometry: null, shape: maskOfStroke(stroke) });
-    if (!made) return;
-    store.apply([{ id: made.id, feature: made }]);
-    this.select([made.id]);
+    const selected = this.options.store.features.get(this.ids[0] ?? "");
+    const id = op === "add" ? this.pen.paint(selected, stroke) : this.pen.erase(selected, stroke);
+    if (id) this.select([id]);
   }
 
   private cutHole({ ring }: Drawn): void {
@@ -357,11 +391,13 @@ export class Editor {
     const feature = store.features.get(this.ids[0] ?? "");
     const shown = this.source.getFeatureById(this.ids[0] ?? "") as OlFeature | null;
     const outer = shown?.getGeometry();
-    if (!feature || feature.shape || !(outer instanceof Polygon)) {
-      tell("Select a polygon first, then draw the hole in it.", "bad");
+    if (!feature || feature.shape || !(outer instanceof Polygon) || !ring.every((place) => outer.intersectsCoordinate(place))) {
+      const taken = ring.map(([x = 0, y = 0]) => native.grid.fromMap([x, y]));
+      if (feature) void this.surgery.carve(feature.id, taken).catch(complain);
+      else tell("Select a polygon first, then draw the hole in it.", "bad");
       return this.setTool("select");
     }
-    if (!ring.every((place) => outer.intersectsCoordinate(place))) return tell("A hole lies within its polygon.", "bad");
+    if (this.pen.isLocked(feature)) return tell("What is locked was kept.");
     const cut = outer.clone();
     cut.setCoordinates([...outer.getCoordinates(), ring]);
     const geometry = worldGeometry(cut, native.grid);

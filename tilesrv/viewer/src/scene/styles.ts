@@ -1,7 +1,9 @@
 /** How annotations look on any ground: the label's colour in a dark casing. */
 
 import type { FeatureLike } from "ol/Feature";
+import MultiLineString from "ol/geom/MultiLineString";
 import MultiPoint from "ol/geom/MultiPoint";
+import MultiPolygon from "ol/geom/MultiPolygon";
 import Polygon from "ol/geom/Polygon";
 import LineString from "ol/geom/LineString";
 import CircleStyle from "ol/style/Circle";
@@ -47,9 +49,17 @@ export const corners = new Style({
     const geometry = feature.getGeometry();
     if (geometry instanceof Polygon) return new MultiPoint(geometry.getCoordinates().flat());
     if (geometry instanceof LineString) return new MultiPoint(geometry.getCoordinates());
+    if (geometry instanceof MultiPolygon) return new MultiPoint(geometry.getCoordinates().flat(2));
+    if (geometry instanceof MultiLineString) return new MultiPoint(geometry.getCoordinates().flat());
     return undefined;
   },
 });
+
+/** Lines that join key points. */
+export function joins(colour: string, lines: number[][][]): Style[] {
+  const geometry = new MultiLineString(lines);
+  return [new Style({ geometry, stroke: new Stroke({ color: CASING, width: 3.5 }) }), new Style({ geometry, stroke: new Stroke({ color: colour, width: 2 }) })];
+}
 
 /** A square or round handle. */
 export function handleStyle(round: boolean): Style {

@@ -77,6 +77,7 @@ export class VolumeAnnotations {
         if (at) options.goTo(at);
       },
       measure: (feature) => Promise.resolve(sizeOf(feature, this.voxels)),
+      actions: ([feature]) => (feature && (isMask(feature) || ringsOf(feature).length > 1) ? [{ label: "Fill between", key: "t", press: () => this.fill(options) }] : []),
     });
     this.ruler = new VolumeRuler({ unit: options.unit, redraw: () => options.views().forEach((view) => view.redraw()) });
     this.editor = new VolumeEditor({
@@ -101,6 +102,11 @@ export class VolumeAnnotations {
     this.bind(options);
   }
 
+  private fill({ active }: VolumeAnnotationsOptions): void {
+    const view = active();
+    if (view) this.editor.fillBetween(view);
+  }
+
   private pick(tool: Tool): void {
     const measures = tool === "measure";
     this.editor.setTool(measures ? "select" : tool);
@@ -108,7 +114,8 @@ export class VolumeAnnotations {
     if (measures) this.bench.showTool(tool);
   }
 
-  private bind({ keys, active }: VolumeAnnotationsOptions): void {
+  private bind(options: VolumeAnnotationsOptions): void {
+    const { keys, active } = options;
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => (this.ruler.isActive ? this.ruler.cancel() || this.pick("select") : this.editor.cancel()));
     keys.add("Draw", ["Enter"], "Finish the line or contour", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.finish()));
     keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.takeBack()));
@@ -118,10 +125,7 @@ export class VolumeAnnotations {
     };
     keys.add("Edit", ["k"], "Copy what is selected to the next slice", copy(1));
     keys.add("Edit", ["j"], "Copy what is selected to the slice before", copy(-1));
-    keys.add("Edit", ["t"], "Fill between the slices on which it is drawn", () => {
-      const view = active();
-      if (view) this.editor.fillBetween(view);
-    });
+    keys.add("Edit", ["t"], "Fill between the slices on which it is drawn", () => this.fill(options));
     keys.add("Draw", ["["], "Smaller brush", () => this.editor.brush.grow(0.8));
     keys.add("Draw", ["]"], "Larger brush", () => this.editor.brush.grow(1.25));
   }
