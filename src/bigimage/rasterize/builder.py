@@ -112,7 +112,9 @@ class Builder:
         """Add parts of one kind of a batch, in world coordinates."""
         backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
         parts = replace(parts, xy=edges.to_index(parts.xy, self._inverse), source=parts.source + self._count)
-        bad = parts.not_finite() if len(parts.xy) and not np.isfinite(parts.xy.sum()) else None
+        with np.errstate(invalid="ignore", over="ignore"):
+            doubtful = not np.isfinite(parts.xy.sum())
+        bad = parts.not_finite() if doubtful else None
         if bad is not None and bad.any():
             self._skipped.update(parts.source[bad].tolist())
             backwards = None if backwards is None else backwards[np.repeat(~bad, np.diff(parts.first))]

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
+ZERO = cast("int", np.int64(0))
+"""Zero to count from in a kernel. A plain 0 is a type of its own to numba: what takes it would be compiled twice."""
 _IMPORT = re.compile(rb"^from bigimage\.rasterize\.(\w+) import", re.MULTILINE)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bigimage.rasterize.fill import count_crossings, cross, pair, sort, stretches_of, tie_runs
 from bigimage.rasterize.flat import POINT, POLYGON, RUNS, STROKE, Flat, Window
 from bigimage.rasterize.index import query
-from bigimage.rasterize.jit import kernel
+from bigimage.rasterize.jit import ZERO, kernel
 from bigimage.rasterize.lines import room, thin_line, touch_part
 from bigimage.rasterize.strokes import mask_part, stroke_part
 
@@ -97,7 +97,7 @@ def collect(
 
     Rows and columns count from the box. Within a tile runs come in burn order. The next number is -1 at the end.
     """
-    runs, n = np.empty((4 * BATCH, 4), np.int32), 0
+    runs, n = np.empty((4 * BATCH, 4), np.int32), ZERO
     found = np.empty(4096, np.int64)
     across = (box[3] - box[2] + TILE - 1) // TILE
     tiles = across * ((box[1] - box[0] + TILE - 1) // TILE)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigimage.rasterize.flat import PIECE, Flat, Window
-from bigimage.rasterize.jit import kernel
+from bigimage.rasterize.jit import ZERO, kernel
 
 EXACT_STEPS = 2**30
 """Pixels along a line up to which Bresenham's products fit 64 bits; longer ones step in floating point."""
@@ -174,7 +174,7 @@ def _walk_far(
     n: int,
 ) -> tuple[NDArray[np.int32], int]:
     """`_walk` over a short edge at once, over a long one in the fixed cells that the window meets."""
-    whole = (0, extent[0], 0, extent[1])
+    whole = (ZERO, extent[0], ZERO, extent[1])
     if edge[2] - edge[0] <= LONG_WALK and abs(edge[3] - edge[1]) <= LONG_WALK:
         return _walk(edge, whole, window, runs, n)
     for r in range(window[0] // LONG_WALK, (window[1] - 1) // LONG_WALK + 1):

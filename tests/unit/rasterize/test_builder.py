@@ -9,6 +9,8 @@ from bigimage.geometry.grid import Grid
 from bigimage.rasterize import builder
 from bigimage.rasterize.builder import Builder, inverse_transform, runs_of
 from bigimage.rasterize.burn import burn, prepare, round_pens
+from bigimage.rasterize.flat import POLYGON
+from bigimage.rasterize.parts import Parts, offsets
 
 GRID = Grid.from_transform((0.5, 0, 100, 0, -0.5, 240), (80, 90), PixelFrame("test"))
 
@@ -73,3 +75,26 @@ def test_runs_of_a_mask() -> None:
     bits = np.array([[0, 1, 1, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
     assert runs_of(bits, (4, 2), (7, 6)).tolist() == [[4, 3, 5], [6, 2, 6]]
     assert runs_of(bits, (-2, -3), (7, 6)).tolist() == [[0, 0, 2]]
+
+
+def test_polygons_may_come_as_rings() -> None:
+    shapes = np.array([s for s in scatter(60) if s.geom_type == "Polygon"])
+    rings, owner = shapely.get_rings(shapes, return_index=True)
+    parts = Parts(
+        kind=POLYGON,
+        xy=shapely.get_coordinates(rings),
+        rings=offsets(shapely.get_num_coordinates(rings)),
+        first=offsets(np.bincount(owner)),
+        # two parts of one shape are united, as those of a multipolygon are
+        source=np.arange(len(shapes)) // 2,
+        detail=np.full(len(shapes), -1),
+        box=np.empty((0, 4), np.int64),
+    )
+    count = -(-len(shapes) // 2)
+    by_ring = Builder(GRID)
+    by_ring.add([shapely.box(100, 200, 110, 240)])
+    by_ring.add_polygons(parts, count=count)
+    pairs = [shapely.GeometryCollection(shapes[2 * k : 2 * k + 2].tolist()) for k in range(count)]
+    values = np.arange(1, count + 2, dtype=np.uint8)
+    whole = burn(prepare([shapely.box(100, 200, 110, 240), *pairs], GRID), values)
+    np.testing.assert_array_equal(burn(by_ring.finish(), values), whole)

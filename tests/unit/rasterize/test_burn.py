@@ -242,3 +242,14 @@ def test_an_empty_box_has_no_pixels() -> None:
 
 def test_warm_compiles_without_a_trace() -> None:
     assert warm() is None
+
+
+def test_the_greatest_value_wins_in_any_order_and_over_what_is_there() -> None:
+    grid = Grid.from_transform((1, 0, 0, 0, 1, 0), (4, 6), PixelFrame("test"))
+    shapes = [shapely.box(0, 0, 3, 4), shapely.box(2, 0, 6, 2)]
+    out = np.full((4, 6), 5, np.uint32)
+    found = burn(prepare(shapes, grid, order=[2, 1]), np.array([4, 9], np.uint32), combine="greatest", out=out)
+    assert found is out
+    assert found.tolist() == [[5, 5, 9, 9, 9, 9]] * 2 + [[5] * 6] * 2
+    with pytest.raises(InputError, match="unsigned"):
+        burn(prepare(shapes, grid), np.array([4, 9], np.int32), combine="greatest")
