@@ -72,7 +72,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "SimpleITK": ("sources", "formats"),
     "imagecodecs": ("sources", "formats"),
     "nibabel": ("sources", "formats"),
-    "zarr": ("pyramid",),
+    "zarr": ("pyramid", "formats.pictures"),
     "numcodecs": ("pyramid",),
     "zstandard": ("pyramid",),
     "google_crc32c": ("pyramid",),
