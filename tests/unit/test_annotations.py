@@ -278,6 +278,43 @@ def test_loading_checks_all_before_anything_is_stored(annotations: Annotations) 
     assert (made.number, made.author) == (1, "robot")
 
 
+def test_tables_are_checked_and_stored_as_their_rows_are(annotations: Annotations) -> None:
+    annotations.set_schema(SCHEMA)
+    areas = [square(x=500_000 + 30 * k).geometry for k in range(8)]
+    floors = [{"floors": k} for k in range(8)]
+    table = annotations.table("scene", areas, label=["house", "tree"] * 4, score=[0.5] * 7 + [float("nan")])
+    assert annotations.load("scene", [table, annotation(square(), number=90)]) is not None
+    found = {a.id: a for a in annotations.query("scene")}
+    first = table.annotation(7)
+    assert found[first.id].content() == replace(first, schema=1, score=None)
+    assert {a.schema for a in found.values()} == {1}
+    far = [
+        *areas[:2],
+        square(x=10.0).geometry,
+        shapely.Polygon([(500_000, 5_399_000), (500_001, 5_399_000), (500_002, 5_399_000)]),
+    ]
+    wrong = annotations.table("scene", far, label=["house", "unheard", "house", "tree"], attributes=floors[:4])
+    single = annotation(square(), number=91, label="unheard")
+    with pytest.raises(Invalid) as caught:
+        annotations.load("scene", [single, wrong, single])
+    problems = [(p.place.split("/")[0], p.kind) for p in caught.value.details]
+    assert problems == [
+        ("0", "label"),
+        ("2", "label"),
+        ("3", "outside"),
+        ("4", "attribute"),
+        ("4", "zero-area"),
+        ("5", "label"),
+    ]
+    with pytest.raises(Invalid, match="the table is of image 'scene', not 'film'"):
+        annotations.load("film", [table])
+    with pytest.raises(InputError, match="flat images"):
+        annotations.table("scan", areas, label="house")
+    with pytest.raises(InputError, match="columns of one length"):
+        annotations.table("scene", areas, label=["house"])
+    assert len(list(annotations.query("scene"))) == 9
+
+
 def test_tables_go_both_ways(annotations: Annotations) -> None:
     annotations.add("scene", square(), label="house", attributes={"floors": 3})
     table = annotations.to_geodataframe("scene", label="house")

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import numpy as np
+
 from bigimage.errors import InputError
 from bigimage.geometry.frame import Frame, GeoFrame, require_same
 from bigimage.geometry.grid import Grid
@@ -13,6 +15,7 @@ from bigimage.model.geojson import geometry_dict, shape_of
 from bigimage.model.member import member_of
 from bigimage.model.outline import outline
 from bigimage.model.problem import Problem, require_none
+from bigimage.model.table import Table, Texts, are_plain, packed_ids, parsed_ids
 
 if TYPE_CHECKING:
     import geopandas
@@ -119,6 +122,89 @@ def from_geodataframe(
             found.append(Annotation(image=image, label=str(name), shape=shape, frame=frame, **fields))
     require_none("the table", problems)
     return found
+
+
+def table_of_geodataframe(
+    table: "geopandas.GeoDataFrame",
+    *,
+    image: str,
+    frame: Frame,
+    new_id: Callable[[], UUID],
+    label: str | None = None,
+) -> Table | None:
+    """The rows of a GeoDataFrame as a table, which stands for what `from_geodataframe` makes of them.
+
+    None when anything about them needs a closer look: shapes that are more than their geometry, relations, cells that
+    are no plain values, anything that may be wrong. Raises FrameMismatch.
+    """
+    if table.crs is not None:
+        require_same(GeoFrame.of(table.crs.to_wkt()), frame)
+    geometries = np.asarray(table.geometry.array, dtype=object)
+    n = len(table)
+    if frame_ndim(frame) != 2 or not n or not are_plain(geometries) or not table.columns.is_unique:
+        return None
+    columns = {str(name): _cells(table[name]) for name in table.columns if str(name) != str(table.geometry.name)}
+    if any(values is None for values in columns.values()):
+        return None
+    cells = cast("dict[str, list[Any]]", columns)
+    if any(v is not None for name in ("shape", "relations", "attributes") for v in cells.get(name, ())):
+        return None
+    labels = [v or label for v in cells.get("label", [None] * n)]
+    ids = parsed_ids(cells["id"]) if "id" in cells else packed_ids([new_id() for _ in range(n)])
+    schemas = set(cells.get("schema", [None]))
+    if ids is None or len(schemas) > 1 or not all(type(v) is str for v in labels):
+        return None
+    extra = {name: values for name, values in cells.items() if name not in COLUMNS}
+    rest = _plain_fields(cells, n)
+    if rest is None:
+        return None
+    return Table(
+        image=image,
+        frame=frame,
+        ids=ids,
+        labels=Texts.of(cast("list[str]", labels), n),
+        geometries=geometries,
+        attributes=_records(extra) if extra else None,
+        schema=None if schemas == {None} else int(schemas.pop()),
+        **rest,
+    )
+
+
+def _cells(column: Any) -> list[Any] | None:
+    """Plain values of a column, None where they are missing; None for a column of anything else."""
+    missing = column.isna().to_numpy()
+    values: list[Any] = column.tolist()
+    if column.dtype.kind not in "biuf":
+        values = [None if gone else v for v, gone in zip(values, missing.tolist(), strict=True)]
+        return values if all(v is None or type(v) in (str, bool, int, float) for v in values) else None
+    return [None if gone else v for v, gone in zip(values, missing.tolist(), strict=True)] if missing.any() else values
+
+
+def _plain_fields(cells: Mapping[str, list[Any]], n: int) -> dict[str, Any] | None:
+    """Columns of a table besides ids, labels, shapes and attributes; None where a value needs a closer look."""
+    times, scores, instances = cells.get("t"), cells.get("score"), cells.get("instance")
+    origins = ["manual" if v is None else v for v in cells.get("origin", [])] or "manual"
+    numbers = [*(times or ()), *(scores or ())]
+    texts = [*(instances or ()), *origins]
+    if any(v is not None and type(v) not in (int, float) for v in numbers):
+        return None
+    if any(v is not None and type(v) is not str for v in texts) or any(v == -1 for v in times or ()):
+        return None
+    return {
+        "origins": Texts.of(origins, n),
+        "times": None if times is None else np.array([-1 if v is None else int(v) for v in times], dtype=np.int64),
+        "scores": None if scores is None else np.array([np.nan if v is None else v for v in scores], dtype=np.float64),
+        "instances": instances,
+    }
+
+
+def _records(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """Attributes of each row, missing ones left out."""
+    names = list(columns)
+    rows = zip(*columns.values(), strict=True)
+    if any(v is None for values in columns.values() for v in values):
+        return [{name: v for name, v in zip(names, row, strict=True) if v is not None} for row in rows]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _fields(row: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Many new annotations as columns: plain shapes of a flat image, without an object for each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from bigimage.model.annotation import Annotation, frame_ndim
 from bigimage.model.shape import Line, MultiPoint, Point, Polygon
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 KIND_OF_TYPE = {0: "point", 1: "line", 3: "polygon", 4: "multipoint", 5: "line", 6: "polygon"}
 """Kind of shape by shapely's number of a type of geometry."""
@@ -90,6 +90,34 @@ class Table:
                 f"row {k} has {found}; points, lines and polygons are due ({len(wrong)} rows have other things)"
             )
 
+    @classmethod
+    def of(
+        cls,
+        geometries: "Sequence[Any] | NDArray[np.object_]",
+        *,
+        image: str,
+        frame: Frame,
+        ids: Sequence[UUID],
+        label: str | Sequence[str],
+        attributes: Sequence[Mapping[str, Any]] | None = None,
+        origin: str | Sequence[str] = "manual",
+        score: "ArrayLike | None" = None,
+    ) -> "Table":
+        """Table of columns as they come; a label or origin for all, or for each."""
+        n = len(geometries)
+        shapes = np.empty(n, dtype=object)
+        shapes[:] = geometries
+        return cls(
+            image=image,
+            frame=frame,
+            ids=packed_ids(ids),
+            labels=Texts.of(label, n),
+            geometries=shapes,
+            origins=Texts.of(origin, n),
+            attributes=attributes,
+            scores=None if score is None else np.asarray(score, dtype=np.float64),
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -139,6 +167,54 @@ class Table:
         )
 
 
+def in_tables(given: Iterable[Annotation | Table], size: int) -> Iterator[list[Annotation] | Table]:
+    """Annotations in lists, and tables, of `size` at most, in their order."""
+    single: list[Annotation] = []
+    for one in given:
+        if isinstance(one, Annotation):
+            single.append(one)
+            if len(single) == size:
+                yield single
+                single = []
+            continue
+        if single:
+            yield single
+            single = []
+        yield from one.parts(size)
+    if single:
+        yield single
+
+
 def packed_ids(ids: Sequence[UUID]) -> "NDArray[np.void]":
     """Ids as a column of `Table`."""
     return np.frombuffer(b"".join([u.bytes for u in ids]), dtype="V16")
+
+
+def parsed_ids(texts: Sequence[object]) -> "NDArray[np.void] | None":
+    """Ids of texts in their usual form of 36 characters; None unless all are."""
+    if not all(type(v) is str and len(v) == 36 for v in texts):
+        return None
+    try:
+        marks = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8).reshape(-1, 36)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        found = bytes.fromhex(np.delete(marks, _DASHES, axis=1).tobytes().decode())
+    except ValueError:
+        return None
+    # blanks between digits are passed over, and leave too few bytes
+    if (marks[:, _DASHES] != ord("-")).any() or len(found) != 16 * len(texts):
+        return None
+    return np.frombuffer(found, dtype="V16")
+
+
+_DASHES = [8, 13, 18, 23]
+
+
+def are_plain(geometries: "NDArray[np.object_]") -> bool:
+    """Whether geometries are points, lines and polygons of two finite coordinates, none of them and no part empty."""
+    types = shapely.get_type_id(geometries)
+    if not np.isin(types, list(KIND_OF_TYPE)).all():
+        return False
+    flat = shapely.get_coordinate_dimension(geometries) == 2
+    parts = shapely.get_parts(geometries[types > 3])
+    if not flat.all() or shapely.is_empty(geometries).any() or shapely.is_empty(parts).any():
+        return False
+    return bool(np.isfinite(shapely.get_coordinates(geometries)).all())

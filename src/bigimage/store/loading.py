@@ -1,6 +1,6 @@
 """Loading many new annotations: read and encoded first, then written in one transaction."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from bigimage.errors import Conflict, InputError
 from bigimage.geometry.frame import Frame
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
-from bigimage.model.table import KIND_OF_TYPE, Table
+from bigimage.model.table import KIND_OF_TYPE, Table, in_tables
 from bigimage.store import tables
 from bigimage.store.cells import cells, levels_of
 from bigimage.store.database import Database
@@ -34,7 +34,7 @@ NAMED = 100
 def fill(kept: Spool, given: Iterable[Annotation | Table], *, lookup: Lookup, image: str, frame: Frame) -> None:
     """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError."""
     waiting: list[Batch] = []
-    for piece in _pieces(given):
+    for piece in in_tables(given, PART):
         if isinstance(piece, Table):
             require_image(piece, image)
             waiting.append(_encoded(piece, frame, lookup.add_grid))
@@ -53,24 +53,6 @@ def _keep(kept: Spool, batches: Sequence[Batch], lookup: Lookup) -> None:
     """Put batches into a spool as one run."""
     batch = joined(batches)
     kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
-
-
-def _pieces(given: Iterable[Annotation | Table]) -> Iterator[list[Annotation] | Table]:
-    """Annotations in lists and tables, of `PART` at most, in their order."""
-    single: list[Annotation] = []
-    for one in given:
-        if isinstance(one, Annotation):
-            single.append(one)
-            if len(single) == PART:
-                yield single
-                single = []
-            continue
-        if single:
-            yield single
-            single = []
-        yield from one.parts(PART)
-    if single:
-        yield single
 
 
 def _encoded(table: Table, frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:

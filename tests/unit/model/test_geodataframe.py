@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 import geopandas
+import pandas
 import pytest
 import shapely
 
 from bigimage.errors import FrameMismatch, InputError
-from bigimage.model.annotation import Relation
-from bigimage.model.geodataframe import COLUMNS, from_geodataframe, to_geodataframe
+from bigimage.model.annotation import Annotation, Relation
+from bigimage.model.geodataframe import COLUMNS, from_geodataframe, table_of_geodataframe, to_geodataframe
 from bigimage.model.problem import Invalid
 from bigimage.model.shape import Point
 from tests.unit.model.examples import (
@@ -97,3 +99,67 @@ def test_every_row_that_is_wrong_is_named() -> None:
         ("label", "1/label"),
         ("dimension", "2/geometry/coordinates"),
     ]
+
+
+def as_rows(table: geopandas.GeoDataFrame, **asked: Any) -> list[Annotation] | None:
+    """Rows by the fast way, which must be those of the slow one; None where it leaves the table to that."""
+    made = table_of_geodataframe(table, image="scene", frame=UTM, new_id=ids().__next__, **asked)
+    if made is None:
+        return None
+    rows = [made.annotation(k) for k in range(len(made))]
+    assert rows == from_geodataframe(table, image="scene", frame=UTM, new_id=ids().__next__, **asked)
+    return rows
+
+
+def plain_table(**columns: Any) -> geopandas.GeoDataFrame:
+    geometry = [square().geometry, shapely.Point(500_100, 5_399_900), shapely.LineString([(0, 0), (1, 1)])]
+    return geopandas.GeoDataFrame({"label": ["a", "b", "a"], **columns}, geometry=geometry, crs=UTM.crs)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"id": [str(uid(k)) for k in range(3)], "t": [1, None, 2], "score": [0.5, None, 1]},
+        {"origin": ["import", None, "model:m@1"], "instance": [None, "x", "y"], "schema": [3, 3, 3]},
+        {"floors": [1, 2, 3], "flat": [True, None, False], "name": ["ä", None, "b"], "height": [1.5, float("nan"), 2]},
+        {"geometry_type": ["x", "y", "z"], "attributes": [None, None, None]},
+        {"label": [None, "b", ""]},
+    ],
+)
+def test_plain_tables_become_what_their_rows_do(columns: dict[str, Any]) -> None:
+    rows = as_rows(plain_table(**columns), label="fallback")
+    assert rows is not None
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"id": [str(uid(1)), "seven", None]},
+        {"schema": [1, 2, 1]},
+        {"schema": [1, None, 1]},
+        {"relations": [None, [{"kind": "part of", "to": str(uid(2))}], None]},
+        {"shape": [None, {"type": "point"}, None]},
+        {"attributes": [{"a": 1}, None, {}]},
+        {"when": pandas.to_datetime(["2020-01-01"] * 3)},
+        {"many": [[1], [2], [3]]},
+        {"t": ["1", "2", "3"]},
+        {"t": [-1, 0, 1]},
+        {"instance": [1, 2, 3]},
+        {"label": [1, 2, 3]},
+        {"label": ["a", None, "c"]},
+    ],
+)
+def test_other_tables_are_read_row_by_row(columns: dict[str, Any]) -> None:
+    assert as_rows(plain_table(**columns)) is None
+
+
+def test_tables_of_other_geometries_are_read_row_by_row() -> None:
+    for odd in (None, shapely.Point(1, 2, 3), shapely.Polygon(), shapely.GeometryCollection()):
+        table = plain_table()
+        table.loc[1, "geometry"] = odd
+        assert as_rows(table) is None
+    assert as_rows(plain_table().iloc[:0]) is None
+    with pytest.raises(FrameMismatch):
+        as_rows(plain_table().set_crs("EPSG:4326", allow_override=True))

@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from bigimage.errors import InputError
-from bigimage.model.table import Texts, packed_ids
+from bigimage.model.table import Texts, are_plain, packed_ids, parsed_ids
 from tests.tables import table_of
 from tests.unit.model.examples import MAP_SHAPES, PATIENT, annotation, square, uid
 
@@ -58,3 +58,34 @@ def test_what_is_no_table_is_refused(change: dict[str, Any], message: str) -> No
     table = table_of([annotation(square(), number=k) for k in range(2)])
     with pytest.raises(InputError, match=message):
         replace(table, **change)
+
+
+def test_ids_are_read_from_their_usual_form() -> None:
+    found = parsed_ids([str(uid(1)), str(uid(2)).upper()])
+    assert found is not None
+    assert found.tolist() == packed_ids([uid(1), uid(2)]).tolist()
+    none = parsed_ids([])
+    assert none is not None
+    assert len(none) == 0
+    good = str(uid(3))
+    for odd in (good.replace("-", "0"), good.replace("-", "")[:32] + "0000", "ä" * 36, good[:-2] + "  ", good[:35], 5):
+        assert parsed_ids([good, odd]) is None
+
+
+@pytest.mark.parametrize(
+    ("geometry", "plain"),
+    [
+        (shapely.Point(1, 2), True),
+        (shapely.MultiPolygon([shapely.box(0, 0, 1, 1)]), True),
+        (None, False),
+        (shapely.GeometryCollection(), False),
+        (shapely.Point(), False),
+        (shapely.Point(1, 2, 3), False),
+        (shapely.Point(1, np.nan), False),
+        (shapely.LineString([(0, 0), (np.inf, 1)]), False),
+        (shapely.from_wkt("MULTIPOINT ((1 1), EMPTY)"), False),
+    ],
+)
+def test_plain_geometries_are_told_from_others(geometry: Any, plain: bool) -> None:
+    column = np.array([shapely.box(0, 0, 1, 1), geometry], dtype=object)
+    assert are_plain(column) is plain
