@@ -6,7 +6,7 @@ Tile coordinates count from the tile's upper left corner, y downwards, `EXTENT` 
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -124,7 +124,7 @@ def draw(paths: Paths, *, extent: int = EXTENT, buffer: int = BUFFER) -> Drawn:
     starts, stops = word_first[:-1].copy(), word_first[1:].copy()
     again = np.flatnonzero(doubtful)
     if len(again):
-        cut = flatten([_cut(paths, shape, low, high) for shape in again.tolist()])
+        cut = flatten(_cut(paths, again, low, high))
         more, more_first, types[again], _ = kernels.draw(*cut, low, high)
         starts[again], stops[again] = more_first[:-1] + len(words), more_first[1:] + len(words)
         words = np.concatenate([words, more])
@@ -132,29 +132,59 @@ def draw(paths: Paths, *, extent: int = EXTENT, buffer: int = BUFFER) -> Drawn:
     return Drawn(words, starts[rows], stops[rows], types[rows], rows)
 
 
-def _cut(paths: Paths, shape: int, low: float, high: float) -> bytes:
-    """An area cut to a square so that its rings stay apart, as WKB; slower than the kernel, which is for all others."""
-    parts: list[list[NDArray[np.float64]]] = []
-    for path in range(paths.shape_first[shape], paths.shape_first[shape + 1]):
-        ring = np.clip(paths.xy[paths.first[path] : paths.first[path + 1]], -FAR, FAR)
-        if paths.kinds[path] == kernels.EXTERIOR:
-            parts.append([])
-        if len(ring) > 3:
-            parts[-1].append(ring)
-    whole = shapely.multipolygons([shapely.Polygon(rings[0], rings[1:]) for rings in parts if rings])
+def _cut(paths: Paths, shapes: NDArray[np.int64], low: float, high: float) -> list[bytes | None]:
+    """Areas cut to a square so that their rings stay apart, as WKB; slower than the kernel, which is for all others."""
+    whole, rows = _polygons(paths, shapes)
     square = shapely.box(low, low, high, high)
+    out: list[bytes | None] = [None] * len(shapes)
     with np.errstate(all="ignore"):  # GEOS leaves the processor's flags as its own tests of far vertices set them
         whole = shapely.make_valid(whole, method="structure", keep_collapsed=False)
-        areas = _areas(shapely.intersection(whole, square, grid_size=1.0))  # on whole numbers at once
-        if not len(areas):  # too thin for that, and left to the kernel
-            areas = _areas(shapely.intersection(whole, square))
-    return bytes(shapely.to_wkb(shapely.multipolygons(areas), byte_order=1))
+        for grid in (1.0, None):  # on whole numbers at once; what is too thin for that is left to the kernel
+            found, areas = _areas(shapely.intersection(whole, square, grid_size=grid))
+            for row, area in zip(rows[found].tolist(), areas, strict=True):
+                out[row] = area
+            thin = np.setdiff1d(np.arange(len(rows)), found)
+            if not len(thin):
+                break
+            whole, rows = whole[thin], rows[thin]
+    return out
 
 
-def _areas(geometry: shapely.Geometry) -> NDArray[np.object_]:
-    """Polygons of a geometry."""
-    parts = shapely.get_parts(geometry)
-    return parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+def _areas(geometries: NDArray[np.object_]) -> tuple[NDArray[np.int64], list[bytes]]:
+    """Which of some geometries have areas, and all areas of each of those, as WKB."""
+    parts, owner = shapely.get_parts(geometries, return_index=True)
+    is_area = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
+    if not is_area.any():
+        return _EMPTY, []
+    found, places = np.unique(owner[is_area], return_inverse=True)
+    areas: Any = shapely.multipolygons(parts[is_area], indices=places)
+    return found, shapely.to_wkb(areas, byte_order=1).tolist()
+
+
+def _polygons(paths: Paths, shapes: NDArray[np.int64]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Some shapes as polygons of many parts, and which ones; those without an area are left out."""
+    rings: list[NDArray[np.float64]] = []
+    part_of: list[int] = []
+    shape_of: list[int] = []
+    for k, shape in enumerate(shapes.tolist()):
+        there = False
+        for path in range(paths.shape_first[shape], paths.shape_first[shape + 1]):
+            ring = paths.xy[paths.first[path] : paths.first[path + 1]]
+            if paths.kinds[path] == kernels.EXTERIOR:
+                there = len(ring) > 3
+                shape_of += [k] * there
+            if there and len(ring) > 3:
+                rings.append(ring)
+                part_of.append(len(shape_of) - 1)
+    if not rings:
+        return np.zeros(0, object), _EMPTY
+    points = np.clip(np.concatenate(rings), -FAR, FAR)
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    closed: Any = shapely.linearrings(points, indices=owner)
+    parts: Any = shapely.polygons(closed, indices=np.array(part_of))
+    rows, places = np.unique(np.array(shape_of), return_inverse=True)
+    whole: Any = shapely.multipolygons(parts, indices=places)
+    return whole, rows
 
 
 def points(xy: NDArray[np.int64]) -> Drawn:
