@@ -316,7 +316,10 @@ def _place(grid: Grid, k: int) -> bytes:
 
 
 def _derivation(source: SourceImage, grid: Grid, k: int) -> bytes:
-    """Derivation image group of the planes that a frame was made on; nothing where none is known."""
+    """Derivation image group of the planes that a frame was made on; empty where it lies beside all of them.
+
+    Nothing for an image that does not come from DICOM: a group that one frame has, all have.
+    """
     items: list[bytes] = []
     kept = b"YES" if source.shares_pixels(grid, k) else b"NO"
     for plane in source.touched(grid, k):
@@ -329,7 +332,7 @@ def _derivation(source: SourceImage, grid: Grid, k: int) -> bytes:
         parts += [element(0x0028135A, "CS", kept), _code(0x0040A170, PURPOSE)]
         items.append(b"".join(parts))
     if not items:
-        return b""
+        return sequence(0x00089124, []) if source.planes else b""
     return sequence(0x00089124, [sequence(0x00082112, items) + _code(0x00089215, DERIVATION)])
 
 

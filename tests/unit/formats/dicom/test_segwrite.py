@@ -1,5 +1,6 @@
-"""Segmentations of images that have no place in a patient: on the pixels of the instance that they refer to."""
+"""What segmentations refer to: planes that they touch; the pixels of its instance, of an image without a place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom
@@ -13,7 +14,7 @@ from bigimage.formats.mask import FORMATS
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from tests.dciodvfy import errors
-from tests.masks import context_of, dicom_extra, everything, reread, stream, written
+from tests.masks import SEGMENTS, context_of, dicom_context, dicom_extra, everything, grids, reread, stream, written
 
 KINDS = ("dicom-seg", "dicom-seg-labelmap", "dicom-seg-fractional")
 RADIOGRAPH = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -94,6 +95,22 @@ def test_what_has_nothing_to_refer_to_is_refused(tmp_path, name):
     part = GRID.crop(IndexBox((0, 0), (12, 30)))
     with pytest.raises(Unsupported, match="not a part"):
         written(module, tmp_path / "seg.dcm", stream(labels()[:12], part), context())
+
+
+@pytest.mark.parametrize("name", ["dicom-seg", "dicom-seg-fractional"])
+def test_frames_beside_the_image_refer_to_none_of_its_planes(tmp_path, name):
+    grid = grids()["axial"]
+    rows = np.array(grid.affine)
+    rows[:, 3] += rows[:, 0] * 4
+    above = replace(grid, affine=tuple(map(tuple, rows.tolist())))
+    path = tmp_path / "seg.dcm"
+    array = np.ones(grid.shape, np.uint8)
+    written(FORMATS[name], path, stream(array, above, SEGMENTS[:1]), dicom_context(grid))
+    assert errors(path) == []
+    frames = pydicom.dcmread(path).PerFrameFunctionalGroupsSequence
+    assert [len(frame.DerivationImageSequence) for frame in frames] == [1] * 5 + [0] * 4
+    mask, _ = reread(FORMATS[name], path, dicom_context(grid))
+    assert np.array_equal(mask.read(0, mask.grid.box), array)
 
 
 def test_files_of_other_images_are_refused(tmp_path):
