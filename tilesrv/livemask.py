@@ -19,7 +19,7 @@ from bigimage.rasterize.brush import RasterBrush
 from bigimage.rasterize.burn import RULES, Rule
 from bigimage.rasterize.drawing import draw
 from bigimage.rasterize.easel import window_box
-from bigimage.rasterize.modes import Palette, layer_dtype
+from bigimage.rasterize.modes import Palette, Reach, layer_dtype
 from bigimage.resample.warp import LIMIT, warp
 from bigimage.store.door import AnnotationStore, Columns
 from tilesrv.context import Context, Served, context_of
@@ -92,9 +92,12 @@ class Live:
         """Values (1, rows, columns) of a box within a level. Raises TooLarge."""
         grid = self.grids[level]
         factors = tuple(round(b / a) for a, b in zip(self.grids[0].spacing, grid.spacing, strict=True))
-        # what is smaller than a pixel would not be seen in a stored layer either
-        where = Where(t=self.t, min_size=max(grid.spacing) if level else None)
-        columns = self.store.columns(self.image, window_box(grid, box), where=where, limit=MOST_SHAPES + 1)
+        pens = self.palette.reach
+        reach = Reach(pens.world, pens.pixels / min(factors))
+        # what is smaller than a pixel would not be seen in a stored layer either, unless a pen makes it larger
+        least = max(grid.spacing) - 2 * (reach.world + reach.pixels * max(grid.spacing))
+        where = Where(t=self.t, min_size=least if level and least > 0 else None)
+        columns = self.store.columns(self.image, window_box(grid, box, reach), where=where, limit=MOST_SHAPES + 1)
         if len(columns.shapes) > MOST_SHAPES:
             raise TooLarge(f"more than {MOST_SHAPES} annotations lie in this tile; look closer, or paint a layer")
         drawing = draw(

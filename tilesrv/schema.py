@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from bigimage.annotations import Annotations
 from bigimage.errors import Conflict
-from bigimage.model.labels import ATTRIBUTE_TYPES, Schema
+from bigimage.model.labels import ATTRIBUTE_TYPES, LENGTH_UNITS, MAX_LENGTH, Schema
 from bigimage.model.schema_json import read_schema, schema_dict
 from bigimage.model.shape import KINDS
 from tilesrv.annotations import NO_CACHE
@@ -88,6 +88,7 @@ def _store(annotations: Annotations, schema: Schema, match: Match | None, author
 
 
 _TEXT = {"type": "string"}
+_LENGTH: dict[str, Any] = {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": MAX_LENGTH}
 _LABEL: dict[str, Any] = {
     "type": "object",
     "required": ["name", "value"],
@@ -121,6 +122,9 @@ _LABEL: dict[str, Any] = {
         "definition": {"type": ["string", "null"]},
         "formerly": {"type": "array", "items": _TEXT, "description": "Former names, and labels merged into it."},
         "skeleton": {"type": ["object", "null"], "required": ["points"]},
+        "width": _LENGTH | {"description": "Of its lines in masks; null: one pixel."},
+        "radius": _LENGTH | {"description": "Of its points in masks; null: one pixel."},
+        "unit": {"type": "string", "enum": list(LENGTH_UNITS)},
     },
     "additionalProperties": False,
 }

@@ -1,7 +1,5 @@
 """The composition root: settings → images and what is known of them; the only place that builds concrete parts."""
 
-import os
-import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from bigimage.model.region import Region, blocks
 from bigimage.model.where import Where
 from bigimage.pyramid.labels import check_layer_name, layer_names, remove_layer
 from bigimage.rasterize.easel import StoreLink
-from bigimage.rasterize.hold import holding
+from bigimage.rasterize.hold import holding, this_process
 from bigimage.rasterize.layer import Layer, open_layer, region_text
 from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
@@ -211,7 +209,7 @@ class Workspace(Images):
     def remove_layer(self, image: str, name: str) -> None:
         """Delete a mask layer; annotations stay. Raises NotFound, Conflict while it is painted, BackendError."""
         self.record(image)
-        with holding(self.leases, lease_name(image, check_layer_name(name)), _holder()):
+        with holding(self.leases, lease_name(image, check_layer_name(name)), this_process()):
             remove_layer(image_folder(self.path, image), name)
 
     def _order(
@@ -236,7 +234,7 @@ class Workspace(Images):
             folder=image_folder(self.path, image),
             link=StoreLink(place, self.annotations.store),
             leases=self.leases,
-            holder=_holder(),
+            holder=this_process(),
             reviewed=lambda: self._reviewed(info),
             caches=self._caches,
         )
@@ -447,11 +445,6 @@ class Workspace(Images):
             progress=progress,
             stop=stop,
         )
-
-
-def _holder() -> str:
-    """A name for this process that tells people where it runs."""
-    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def open_workspace(path: str | Path | None = None, *, settings: Settings | None = None) -> Workspace:

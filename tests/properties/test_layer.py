@@ -19,11 +19,14 @@ from bigimage.model.mask import Mask
 from bigimage.model.shape import Ellipse, Line, Point, Polygon, Shape
 from bigimage.rasterize.modes import MODES, OBJECT_MODES
 from bigimage.rasterize.paint import Order, Studio, paint
-from tests.painting import drawn, raster, shards, store_of, studio
+from tests.painting import SCHEMA, drawn, raster, shards, store_of, studio
 
 SHAPE = (4300, 330)
 """Two shards and two columns of chunks, with odd sizes on the way up."""
 LABELS = ("field", "house", "road", "hut")
+_DRAWN = {"road": {"width": 6.5, "radius": 2.0}, "house": {"width": 7.0, "radius": 20.0, "unit": "pixel"}}
+PENS = replace(SCHEMA, labels=tuple(replace(one, **_DRAWN.get(one.name, {})) for one in SCHEMA.labels))
+"""Lines and points of some labels are drawn with pens, by world units and by pixels."""
 
 
 @st.composite
@@ -82,7 +85,7 @@ def step(data: st.DataObject, place: Studio, number: int) -> list[Change]:
 @given(data=st.data())
 def test_an_updated_layer_is_the_layer_painted_at_once(mode: str, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
-        place = studio(Path(folder), raster(SHAPE))
+        place = studio(Path(folder), raster(SHAPE), schema=PENS)
         regions: list[str] = []
         place = replace(place, reviewed=lambda: tuple(regions))
         rule = data.draw(st.sampled_from(["center", "all-touched"]))

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bigimage.model.labels import ATTRIBUTE_TYPES, Attribute, Code, Label, Schema, Skeleton, check_schema
+from bigimage.model.labels import ATTRIBUTE_TYPES, LENGTH_UNITS, Attribute, Code, Label, Schema, Skeleton, check_schema
 from bigimage.model.problem import Problem, require_none, shown
 from bigimage.model.shape import KINDS
 
 _LABEL_FIELDS = (
     *("name", "value", "order", "color", "parent", "shapes", "attributes"),
     *("code", "definition", "formerly", "skeleton"),
+    *("width", "radius", "unit"),
 )
 
 
@@ -42,7 +43,9 @@ def _label_dict(label: Label) -> dict[str, Any]:
     if label.skeleton is not None:
         edges = [list(edge) for edge in label.skeleton.edges]
         out["skeleton"] = {"points": list(label.skeleton.points), "edges": edges}
-    return out
+    lengths = {"width": label.width, "radius": label.radius}
+    out |= {name: length for name, length in lengths.items() if length is not None}
+    return out if label.unit == "world" else {**out, "unit": label.unit}
 
 
 def read_schema(document: object) -> Schema:
@@ -93,6 +96,16 @@ class _Reader:
             return 0
         return value
 
+    def length(self, fields: Mapping[str, Any], name: str, place: str) -> float | None:
+        """A number; None when absent or null."""
+        value = fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.problems.append(Problem("type", f"{place}/{name}", f"a number is due, not {shown(value)}"))
+            return None
+        return float(value)
+
     def array(self, fields: Mapping[str, Any], name: str, place: str) -> Sequence[Any]:
         """An array; empty when absent."""
         value = fields.get(name, [])
@@ -128,6 +141,11 @@ def _label(read: _Reader, document: object, place: str) -> Label:
             message = f"{shown(shape)} is not one of {', '.join(KINDS)}"
             read.problems.append(Problem("shape", f"{place}/shapes/{k}", message))
     attributes = read.array(fields, "attributes", place)
+    unit = fields.get("unit", "world")
+    if unit not in LENGTH_UNITS:
+        message = f"{shown(unit)} is not one of {', '.join(LENGTH_UNITS)}"
+        read.problems.append(Problem("value", f"{place}/unit", message))
+        unit = "world"
     return Label(
         name=read.text(fields, "name", place),
         value=read.integer(fields, "value", place),
@@ -140,6 +158,9 @@ def _label(read: _Reader, document: object, place: str) -> Label:
         definition=read.text(fields, "definition", place, None),
         formerly=read.texts(fields, "formerly", place),
         skeleton=None if fields.get("skeleton") is None else _skeleton(read, fields["skeleton"], f"{place}/skeleton"),
+        width=read.length(fields, "width", place),
+        radius=read.length(fields, "radius", place),
+        unit=unit,
     )
 
 

@@ -42,7 +42,7 @@ def changed_since(store: AnnotationStore, grid: Grid, shown: Painted, *, until: 
         if len(changed) > MOST_CHANGES:
             return None
         if logged.extent is not None:
-            boxes.add(painted_box(grid, *logged.extent))
+            boxes.add(painted_box(grid, *logged.extent, shown.palette.reach))
     if changed and (shown.mode in OBJECT_MODES or shown.fill_between):
         boxes.update(_objects(store, grid, shown))
     return Dirt(in_order(box for box in boxes if box.size), frozenset(changed))
@@ -65,18 +65,18 @@ def _objects(store: AnnotationStore, grid: Grid, shown: Painted) -> Iterator[Ind
         if before != after or shown.fill_between:
             for annotation in states:
                 if annotation is not None and annotation.instance is not None:
-                    touched.setdefault(annotation.instance, []).extend(_box(annotation, grid))
+                    touched.setdefault(annotation.instance, []).extend(_box(annotation, grid, shown))
     for instance, boxes in sorted(touched.items()):
         for annotation in store.query(shown.image, where=Where(instance=instance)):
-            boxes.extend(_box(annotation, grid))
+            boxes.extend(_box(annotation, grid, shown))
         whole = union_box(boxes)
         yield from boxes if not shown.fill_between or whole is None else [whole]
 
 
-def _box(annotation: Annotation, grid: Grid) -> Iterator[IndexBox]:
+def _box(annotation: Annotation, grid: Grid, shown: Painted) -> Iterator[IndexBox]:
     """Pixels that an annotation may touch; none of a tag."""
     if (bounds := annotation.bounds) is not None:
-        yield painted_box(grid, bounds.minimum, bounds.maximum)
+        yield painted_box(grid, bounds.minimum, bounds.maximum, shown.palette.reach)
 
 
 def review_boxes(grid: Grid, before: Sequence[str], now: Sequence[str]) -> list[IndexBox]:

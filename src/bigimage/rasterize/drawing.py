@@ -1,7 +1,8 @@
 """Annotations as the kernels take them: columns of a window → shapes on a raster grid, their classes and their order.
 
-A polygon, box or rotated box is filled; an ellipse is that very ellipse; a line is one pixel wide; points and key
-points are a pixel each; a mask shape is its pixels. A tag paints nothing.
+A polygon, box or rotated box is filled; an ellipse is that very ellipse; a line is one pixel wide, points and key
+points are a pixel each, unless the schema gives their label a width or a radius; a mask shape is its pixels. A tag
+paints nothing.
 """
 
 import json
@@ -28,7 +29,8 @@ from bigimage.store.rows import SHAPE_CODES
 ReadMask = Callable[[UUID, IndexBox], NDArray[np.bool_]]
 """(annotation, box of the finest level's indexes) → bits of its mask."""
 MOST_IDS = 2**32 - 1
-_ELLIPSE, _MASK = SHAPE_CODES["ellipse"], SHAPE_CODES["mask"]
+_ELLIPSE, _MASK, _LINE = SHAPE_CODES["ellipse"], SHAPE_CODES["mask"], SHAPE_CODES["line"]
+_POINTS = [SHAPE_CODES[kind] for kind in ("point", "multipoint", "keypoints")]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def draw(
     """
     classes, rank = in_order(columns, palette)
     geometries = columns.geometries.copy()
-    pens = np.full((len(geometries), 2, 2), np.nan)
+    pens = line_pens(columns, classes, palette, grid, factors)
     masks: dict[int, MaskBits] = {}
     if known_only:
         geometries[classes < 0] = None
@@ -114,6 +116,31 @@ def draw(
         np.concatenate([np.full(n, background, np.int64), classes]),
         np.concatenate([np.zeros(n, np.uint32), ids]),
     )
+
+
+def pen_sizes(
+    columns: Columns, classes: NDArray[np.int64], palette: Palette
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Radius of the pen that each annotation's points or lines are drawn with, 0 for none; whether it is in pixels."""
+    known = [*palette.classes, None]
+    widths = np.array([0.0 if c is None else c.width / 2 for c in known])[classes]
+    radii = np.array([0.0 if c is None else c.radius for c in known])[classes]
+    in_pixels = np.array([c is not None and c.unit == "pixel" for c in known])[classes]
+    return np.where(columns.shapes == _LINE, widths, np.where(np.isin(columns.shapes, _POINTS), radii, 0.0)), in_pixels
+
+
+def line_pens(
+    columns: Columns, classes: NDArray[np.int64], palette: Palette, grid: Grid, factors: Sequence[int]
+) -> NDArray[np.float64]:
+    """(n, 2, 2) pens of lines and points, by what the schema says of their labels; NaN for none."""
+    pens = np.full((len(classes), 2, 2), np.nan)
+    sizes, in_pixels = pen_sizes(columns, classes, palette)
+    drawn = sizes > 0
+    if drawn.any():
+        finest = np.asarray(grid.affine)[:, :2] / np.asarray(factors)
+        units = np.where(in_pixels[drawn, None, None], finest, np.eye(2))
+        pens[drawn] = sizes[drawn, None, None] * units
+    return pens
 
 
 def in_order(columns: Columns, palette: Palette) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

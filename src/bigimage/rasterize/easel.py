@@ -1,6 +1,7 @@
 """Reading the annotations of a window as shapes to burn, in whatever process a unit runs."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from threading import Lock
@@ -15,11 +16,11 @@ from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.where import Where
 from bigimage.rasterize.brush import RasterBrush
-from bigimage.rasterize.drawing import draw, in_32_bits, in_order
+from bigimage.rasterize.drawing import draw, in_32_bits, in_order, pen_sizes
 from bigimage.rasterize.instances import Rows
 from bigimage.rasterize.layer import Painted, region_box, region_outline
-from bigimage.rasterize.modes import OBJECT_MODES
-from bigimage.rasterize.plan import MARGIN
+from bigimage.rasterize.modes import OBJECT_MODES, Reach
+from bigimage.rasterize.plan import MARGIN, NO_REACH
 from bigimage.rasterize.run import Easel, Sight
 from bigimage.rasterize.scene import scene_of
 from bigimage.rasterize.volume import VolumeBrush
@@ -55,16 +56,20 @@ class StoreLink:
         return type(self), (self.place,)
 
 
-def window_box(grid: Grid, window: IndexBox) -> WorldBox:
-    """World box that holds the boxes of all shapes that painting a window can depend on."""
-    ends = zip(window.pad(MARGIN).start, window.pad(MARGIN).stop, strict=True)
+def window_box(grid: Grid, window: IndexBox, reach: Reach = NO_REACH) -> WorldBox:
+    """World box that holds the boxes of all shapes that painting a window can depend on.
+
+    `reach`, in pixels of this grid, is that of the pens that shapes are drawn with.
+    """
+    wide = window.pad(MARGIN + math.ceil(reach.pixels))
+    ends = zip(wide.start, wide.stop, strict=True)
     if grid.slices is not None:
         # slices with places of their own may lie beside those at the ends
         (low, high), *others = ends
         ends = [tuple(range(low, high + 1)), *others]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, grid.ndim)
     world = grid.to_world(corners.astype(np.float64))
-    low, high = world.min(axis=0).tolist(), world.max(axis=0).tolist()
+    low, high = (world.min(axis=0) - reach.world).tolist(), (world.max(axis=0) + reach.world).tolist()
     return WorldBox(tuple(low), tuple(high), grid.frame)
 
 
@@ -124,7 +129,7 @@ class RasterEasel:
         """What boxes within a window of level-0 indexes are painted from."""
         painted, store = self.painted, self.link.store
         where = Where(t=t) if self.timed else None
-        columns = store.columns(painted.image, window_box(self.grid, window), where=where)
+        columns = store.columns(painted.image, window_box(self.grid, window, painted.palette.reach), where=where)
         drawing = draw(
             columns,
             painted.palette,
@@ -180,7 +185,7 @@ class VolumeEasel:
         """The annotations that touch a window."""
         painted, store = self.painted, self.link.store
         where = Where(t=t) if self.timed else None
-        columns = store.columns(painted.image, window_box(self.grid, window), where=where)
+        columns = store.columns(painted.image, window_box(self.grid, window, painted.palette.reach), where=where)
         classes, rank = in_order(columns, painted.palette)
         known_only = painted.mode != "instance"
         found = self.objects(columns)
@@ -192,6 +197,7 @@ class VolumeEasel:
             read_mask=store.read_mask,
             objects=found if painted.fill_between else None,
             rule=painted.rule,
+            pens=pen_sizes(columns, classes, painted.palette),
         )
         brush = VolumeBrush(
             scene, painted.mode, painted.rule, painted.palette, classes, ids, rank, reviewed=self.regions

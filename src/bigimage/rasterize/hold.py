@@ -1,5 +1,7 @@
 """Holding the lease of a layer while it is painted, so that nobody else writes it."""
 
+import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -48,9 +50,34 @@ class Hold:
         self._leases.release(self._lease)
 
 
+def this_process() -> str:
+    """A name for this process that tells people, and `has_died`, where it runs."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
+def has_died(holder: str) -> bool:
+    """Whether a holder was a process of this machine that is no more; False where that cannot be told."""
+    machine, _, number = holder.partition(", process ")
+    if machine != socket.gethostname() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # somebody else's process, or no number of one
+    return False
+
+
 @contextmanager
 def holding(leases: LeaseStore, name: str, holder: str) -> Generator[Hold]:
-    """Hold the lease of something. Raises Conflict when somebody else has it."""
+    """Hold the lease of something. Raises Conflict when somebody else has it.
+
+    That of a process of this machine which was killed is taken over; that of one elsewhere ends by itself.
+    """
+    left = leases.held(name)
+    if left is not None and has_died(left.holder):
+        leases.release(left)
     hold = Hold(leases, leases.acquire(name, holder=holder, seconds=SECONDS))
     try:
         yield hold

@@ -9,7 +9,7 @@ import numpy as np
 
 from bigimage.errors import InputError
 from bigimage.model.image import Band, ImageInfo
-from bigimage.model.labels import Schema
+from bigimage.model.labels import LengthUnit, Schema
 from bigimage.pyramid.labels import LabelClass, color_bytes
 
 Mode = Literal["semantic", "instance", "panoptic", "coverage", "multilayer"]
@@ -36,6 +36,21 @@ class PaintClass:
     color: str
     names: tuple[str, ...]
     """Names that annotations of it may carry: its own first, then former ones."""
+    width: float = 0.0
+    """Of its lines; 0: one pixel."""
+    radius: float = 0.0
+    """Of its points; 0: one pixel."""
+    unit: LengthUnit = "world"
+    """Of both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far pixels that a shape paints may lie beyond its own box."""
+
+    world: float = 0.0
+    pixels: float = 0.0
+    """Of the finest level."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,16 @@ class Palette:
     def of(cls, schema: Schema) -> "Palette":
         """Palette of a label schema."""
         classes = tuple(
-            PaintClass(label.name, label.value, label.order, label.color, (label.name, *label.formerly))
+            PaintClass(
+                label.name,
+                label.value,
+                label.order,
+                label.color,
+                (label.name, *label.formerly),
+                label.width or 0.0,
+                label.radius or 0.0,
+                label.unit if label.width or label.radius else "world",
+            )
             for label in schema.labels
         )
         return cls(classes, schema.background, schema.version)
@@ -68,14 +92,26 @@ class Palette:
         """The class of the background."""
         return None if self.background is None else self.classes[self.by_name[self.background]]
 
-    def meanings(self) -> dict[str, tuple[int, int]]:
-        """(value, order) by every name."""
-        return {name: (self.classes[k].value, self.classes[k].order) for name, k in self.by_name.items()}
+    def meanings(self) -> dict[str, tuple[Any, ...]]:
+        """What decides about pixels, by every name."""
+        found = {name: self.classes[k] for name, k in self.by_name.items()}
+        return {name: (c.value, c.order, c.width, c.radius, c.unit) for name, c in found.items()}
+
+    @cached_property
+    def reach(self) -> Reach:
+        """How far lines of any class and points of any class reach."""
+        most = {"world": 0.0, "pixel": 0.0}
+        for one in self.classes:
+            most[one.unit] = max(most[one.unit], one.width / 2, one.radius)
+        return Reach(most["world"], most["pixel"])
 
     def document(self) -> dict[str, Any]:
         """JSON values."""
         classes = [
             {"name": c.name, "value": c.value, "order": c.order, "color": c.color, "names": list(c.names)}
+            | ({"width": c.width} if c.width else {})
+            | ({"radius": c.radius} if c.radius else {})
+            | ({"unit": c.unit} if c.width or c.radius else {})
             for c in self.classes
         ]
         return {"classes": classes, "background": self.background, "schema": self.schema}
@@ -84,7 +120,17 @@ class Palette:
     def from_document(cls, document: Mapping[str, Any]) -> "Palette":
         """Inverse of `document`."""
         classes = tuple(
-            PaintClass(c["name"], c["value"], c["order"], c["color"], tuple(c["names"])) for c in document["classes"]
+            PaintClass(
+                c["name"],
+                c["value"],
+                c["order"],
+                c["color"],
+                tuple(c["names"]),
+                c.get("width", 0.0),
+                c.get("radius", 0.0),
+                c.get("unit", "world"),
+            )
+            for c in document["classes"]
         )
         return cls(classes, document["background"], document["schema"])
 

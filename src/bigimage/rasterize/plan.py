@@ -13,6 +13,7 @@ import numpy as np
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
 from bigimage.pyramid.layout import LevelPlan, PyramidPlan, shard_shape
+from bigimage.rasterize.modes import Reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ SUBTREE = 2
 """Levels that one unit climbs: 16 shards of the finest level in a raster."""
 MARGIN = 2
 """Pixels around a shape's box that painting it may touch."""
+NO_REACH = Reach()
 Shard = tuple[int, ...]
 Dirt = dict[Shard, "NDArray[np.bool_]"]
 """Chunks to paint by the shard that holds them."""
@@ -42,13 +44,18 @@ class Unit:
     """Chunks of level 0 among them, for progress."""
 
 
-def painted_box(grid: Grid, low: Sequence[float], high: Sequence[float]) -> IndexBox:
-    """Pixels of a grid that a shape within a world box may touch, cut to the grid; empty when there are none."""
-    ends = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1)
+def painted_box(grid: Grid, low: Sequence[float], high: Sequence[float], reach: Reach = NO_REACH) -> IndexBox:
+    """Pixels of a grid that a shape within a world box may touch, cut to the grid; empty when there are none.
+
+    `reach`, in pixels of this grid, is that of the pens that shapes are drawn with.
+    """
+    wide = [(a - reach.world, b + reach.world) for a, b in zip(low, high, strict=True)]
+    ends = np.stack(np.meshgrid(*wide, indexing="ij"), axis=-1)
     index = grid.to_index(ends.reshape(-1, grid.ndim))
     limit = np.asarray(grid.shape)
-    start = np.clip(np.floor(index.min(axis=0)) - MARGIN, 0, limit).astype(np.int64)
-    stop = np.clip(np.ceil(index.max(axis=0)) + MARGIN, start, limit).astype(np.int64)
+    margin = MARGIN + reach.pixels
+    start = np.clip(np.floor(index.min(axis=0) - margin), 0, limit).astype(np.int64)
+    stop = np.clip(np.ceil(index.max(axis=0) + margin), start, limit).astype(np.int64)
     if grid.slices is not None:
         # slices with places of their own may be shifted sideways between the corners of the box
         start[1:], stop[1:] = 0, limit[1:]

@@ -18,13 +18,14 @@ from bigimage.rasterize.burn import Rule
 from bigimage.rasterize.drawing import ReadMask
 from bigimage.rasterize.plan import painted_box
 from bigimage.rasterize.rings import planes_of
-from bigimage.rasterize.solids import Solid, on_line
+from bigimage.rasterize.solids import Solid, on_line, tubes
 from bigimage.rasterize.volume import Scene, Stack, filled_between, stack_of
 from bigimage.store.door import Columns
 from bigimage.store.rows import SHAPE_CODES
 
 _CODE = {code: name for name, code in SHAPE_CODES.items()}
 _PLANAR = ("contours", "rotated-box", "polygon")
+_THIN = ("point", "multipoint", "keypoints", "line")
 
 
 def scene_of(
@@ -35,6 +36,7 @@ def scene_of(
     read_mask: ReadMask,
     objects: NDArray[np.int64] | None,
     rule: Rule,
+    pens: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None,
 ) -> Scene:
     """What annotations paint in a volume.
 
@@ -44,7 +46,10 @@ def scene_of(
         (n,) Which annotations are painted at all.
     objects
         (n,) Object of each annotation, to fill slices between drawn ones of the same object; None fills none.
+    pens
+        (n,) Radius of the pen that points and lines are drawn with, 0 for single voxels; (n,) whether it is in voxels.
     """
+    sizes, in_voxels = pens or (np.zeros(len(shown)), np.zeros(len(shown), np.bool_))
     kinds = [_CODE[code] if is_shown else "tag" for code, is_shown in zip(columns.shapes.tolist(), shown, strict=True)]
     parsed = {k: _shape(columns.rest[k]) for k, kind in enumerate(kinds) if kind in ("ellipse", "cuboid")}
     flat = [k for k, kind in enumerate(kinds) if kind in _PLANAR or _is_flat(parsed.get(k))]
@@ -60,8 +65,8 @@ def scene_of(
         grid,
         stacks,
         loose,
-        list(_solids(kinds, parsed, columns, grid)),
-        list(_voxels(kinds, columns, grid)),
+        [*_solids(kinds, parsed, columns, grid), *_strokes(kinds, columns, grid, sizes, in_voxels)],
+        list(_voxels(kinds, columns, grid, sizes)),
         list(_masks(kinds, columns, read_mask)),
         [] if objects is None else list(filled_between(planes, objects, grid, rule=rule)),
     )
@@ -83,7 +88,7 @@ def _solids(
 ) -> Iterator[tuple[int, Solid, IndexBox]]:
     """Blocks and ellipsoids, each with the voxels that it can touch."""
     for k, kind in enumerate(kinds):
-        shape: Solid | None = None
+        shape: Box | Cuboid | Ellipse | None = None
         if kind == "box":
             points = shapely.get_coordinates(columns.geometries[k], include_z=True)
             shape = Box(tuple(points.min(axis=0).tolist()), tuple(points.max(axis=0).tolist()))
@@ -94,10 +99,24 @@ def _solids(
             yield k, shape, painted_box(grid, *reach)
 
 
-def _voxels(kinds: list[str], columns: Columns, grid: Grid) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Voxels of points and lines."""
+def _strokes(
+    kinds: list[str], columns: Columns, grid: Grid, sizes: NDArray[np.float64], in_voxels: NDArray[np.bool_]
+) -> Iterator[tuple[int, Solid, IndexBox]]:
+    """Points and lines that are drawn with a pen."""
+    for k in np.flatnonzero(sizes > 0).tolist():
+        if kinds[k] in _THIN:
+            for part in shapely.get_parts(columns.geometries[k]):
+                points = shapely.get_coordinates(part, include_z=True)
+                for tube, box in tubes(points, float(sizes[k]), grid, in_voxels=bool(in_voxels[k])):
+                    yield k, tube, box
+
+
+def _voxels(
+    kinds: list[str], columns: Columns, grid: Grid, sizes: NDArray[np.float64]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Voxels of points and lines that are drawn without a pen."""
     for k, kind in enumerate(kinds):
-        if kind in ("point", "multipoint", "keypoints", "line"):
+        if kind in _THIN and not sizes[k] > 0:
             parts = shapely.get_parts(columns.geometries[k])
             found = [
                 on_line(shapely.get_coordinates(part, include_z=True), grid) for part in parts if not part.is_empty

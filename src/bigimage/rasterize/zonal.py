@@ -24,7 +24,7 @@ from bigimage.model.mask import Mask
 from bigimage.model.where import Where
 from bigimage.pyramid.pyramid import Pyramid
 from bigimage.rasterize.burn import burn
-from bigimage.rasterize.drawing import ReadMask, draw
+from bigimage.rasterize.drawing import ReadMask, draw, in_order, pen_sizes
 from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.plan import painted_box
 from bigimage.rasterize.scene import scene_of
@@ -117,6 +117,7 @@ def zonal(
     *,
     box: WorldBox | None = None,
     where: Where | None = None,
+    palette: Palette = _NOBODY,
     bands: Sequence[int] | None = None,
     t: int = 0,
     limit: int | None = None,
@@ -128,6 +129,8 @@ def zonal(
     ----------
     box
         World box in the image's frame; all of the image by default.
+    palette
+        Labels as they are painted: it says how wide lines and points are.
     bands
         Bands counted from 0; all by default.
     t
@@ -147,13 +150,15 @@ def zonal(
     chosen = replace(chosen, t=t) if "t" in pyramid.info.axes else chosen
     columns = store.columns(pyramid.id, box or grid.world_bounds(), where=chosen)
     order = np.argsort(columns.places)[:limit].tolist()
-    yield from _zones(pyramid, columns, order, read_mask=store.read_mask, bands=bands, t=t, spend=spend)
+    cover = _covering(columns, grid, store.read_mask, palette)
+    yield from _zones(pyramid, columns, order, palette=palette, cover=cover, bands=bands, t=t, spend=spend)
 
 
 def zonal_of(
     pyramid: Pyramid,
     annotations: Sequence[Annotation],
     *,
+    palette: Palette = _NOBODY,
     bands: Sequence[int] | None = None,
     t: int = 0,
     spend: Callable[[int], None] = lambda pixels: None,
@@ -170,7 +175,9 @@ def zonal_of(
     if any(isinstance(a.shape, Mask) for a in annotations):
         raise Unsupported("statistics under a painted mask need it stored: add it, then ask for its zone")
     columns = columns_of(annotations, pyramid.info.grid.frame)
-    yield from _zones(pyramid, columns, range(len(annotations)), read_mask=_no_mask, bands=bands, t=t, spend=spend)
+    cover = _covering(columns, pyramid.info.grid, _no_mask, palette)
+    order = range(len(annotations))
+    yield from _zones(pyramid, columns, order, palette=palette, cover=cover, bands=bands, t=t, spend=spend)
 
 
 def columns_of(annotations: Sequence[Annotation], frame: Frame) -> Columns:
@@ -201,41 +208,43 @@ def _zones(
     columns: Columns,
     order: Sequence[int],
     *,
-    read_mask: ReadMask,
+    palette: Palette,
+    cover: Callable[[int, IndexBox], NDArray[np.bool_]],
     bands: Sequence[int] | None,
     t: int,
     spend: Callable[[int], None],
 ) -> Iterator[Zone]:
     """Statistics of some of the annotations of columns."""
-    grid = pyramid.info.grid
-    cover = _covering(columns, grid, read_mask)
     numbers = list(range(len(pyramid.info.bands))) if bands is None else list(bands)
     for k in order:
-        reach = _reach(columns, k, grid)
+        reach = _touched(columns, k, pyramid.info.grid, palette)
         yield _zone(pyramid, columns, k, reach, cover=cover, bands=numbers, t=t, spend=spend)
 
 
-def _reach(columns: Columns, k: int, grid: Grid) -> IndexBox:
+def _touched(columns: Columns, k: int, grid: Grid, palette: Palette) -> IndexBox:
     """Pixels that an annotation may cover; empty for a tag."""
     geometry = columns.geometries[k]
     if geometry is None or geometry.is_empty:
         return IndexBox((0,) * grid.ndim, (0,) * grid.ndim)
     points = shapely.get_coordinates(geometry, include_z=grid.ndim == 3)
-    return painted_box(grid, points.min(axis=0).tolist(), points.max(axis=0).tolist())
+    return painted_box(grid, points.min(axis=0).tolist(), points.max(axis=0).tolist(), palette.reach)
 
 
-def _covering(columns: Columns, grid: Grid, read_mask: ReadMask) -> Callable[[int, IndexBox], NDArray[np.bool_]]:
+def _covering(
+    columns: Columns, grid: Grid, read_mask: ReadMask, palette: Palette
+) -> Callable[[int, IndexBox], NDArray[np.bool_]]:
     """(annotation, box) → which of its pixels the annotation covers alone."""
     count = len(columns.shapes)
     if grid.ndim == 3:
         shown, none = np.ones(count, np.bool_), np.zeros(count, np.int64)
-        scene = scene_of(columns, grid, shown=shown, read_mask=read_mask, objects=None, rule="center")
+        pens = pen_sizes(columns, in_order(columns, palette)[0], palette)
+        scene = scene_of(columns, grid, shown=shown, read_mask=read_mask, objects=None, rule="center", pens=pens)
         brush = VolumeBrush(scene, "instance", "center", _NOBODY, none - 1, none.astype(np.uint32), np.arange(count))
         return brush.cover
 
     def cover(k: int, box: IndexBox) -> NDArray[np.bool_]:
         part = one_of(columns, k)
-        drawing = draw(part, _NOBODY, grid, box, read_mask=read_mask, objects=lambda c: c.places, known_only=False)
+        drawing = draw(part, palette, grid, box, read_mask=read_mask, objects=lambda c: c.places, known_only=False)
         return burn(drawing.prepared, np.ones(1, np.uint8), box).astype(np.bool_)
 
     return cover

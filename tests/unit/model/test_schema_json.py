@@ -37,6 +37,22 @@ def test_a_schema_round_trips() -> None:
     assert schema_dict(read_schema(json.loads(json.dumps(FULL)))) == FULL
 
 
+def test_widths_and_radii_round_trip_and_are_checked() -> None:
+    pens = {
+        "labels": [{"name": "a", "value": 1, "width": 6.5}, {"name": "b", "value": 2, "radius": 3, "unit": "pixel"}]
+    }
+    found = schema_dict(read_schema(pens))["labels"]
+    assert [{k: v for k, v in one.items() if k in ("width", "radius", "unit")} for one in found] == [
+        {"width": 6.5},
+        {"radius": 3.0, "unit": "pixel"},
+    ]
+    wrong = [{"width": 0}, {"radius": -1}, {"width": float("nan")}, {"width": "6"}, {"radius": True}, {"unit": "m"}]
+    for fields in wrong:
+        with pytest.raises(Invalid) as caught:
+            read_schema({"labels": [{"name": "a", "value": 1, **fields}]})
+        assert [p.place for p in caught.value.details] == [f"labels/0/{next(iter(fields))}"]
+
+
 def test_only_name_and_value_are_required() -> None:
     schema = read_schema({"labels": [{"name": "a", "value": 7}]})
     assert schema_dict(schema) == {

@@ -17,7 +17,7 @@ from bigimage.geometry.frame import GeoFrame
 from bigimage.model.change import Added, Edited, Removed
 from bigimage.model.labels import Label, Schema, rename
 from bigimage.model.mask import Mask
-from bigimage.model.shape import Ellipse, Tag
+from bigimage.model.shape import Ellipse, Line, Point, Tag
 from bigimage.rasterize import run
 from bigimage.rasterize.layer import Layer, open_layer, read_painted
 from bigimage.rasterize.paint import Order, Studio, follow, lease_name, paint
@@ -71,6 +71,64 @@ def test_of_one_class_the_later_annotation_lies_on_top_even_after_edits_of_the_e
     one = store_of(place).get(UUID(int=1))
     store_of(place).apply("scene", [Edited(replace(one, attributes={"roof": "red"}), 1)], author="ann")
     assert (pixels(paint(place, Order(mode="instance")))[0, 12:28, 12:28] == 2).all()
+
+
+def with_pens(**pens: dict[str, Any]) -> Schema:
+    return replace(SCHEMA, labels=tuple(replace(one, **pens.get(one.name, {})) for one in SCHEMA.labels))
+
+
+@pytest.mark.parametrize("mode", ["semantic", "coverage"])
+def test_lines_and_points_are_as_wide_as_the_schema_says(tmp_path: Path, mode: str) -> None:
+    schema = with_pens(road={"width": 6.0}, house={"radius": 8.0, "unit": "pixel"})
+    place = studio(tmp_path, raster((300, 300)), schema=schema)
+    corners = place.info.grid.to_world([[40.0, 20.0], [40.0, 250.0], [280.0, 251.0]])
+    (x, y) = place.info.grid.to_world([150.5, 100.5]).tolist()
+    load(
+        place,
+        [
+            drawn(place.info, 1, Line(shapely.LineString(corners)), "road"),
+            drawn(place.info, 2, Point(shapely.Point(x, y)), "house"),
+            drawn(
+                place.info, 3, Line(shapely.LineString(place.info.grid.to_world([[5.5, 5.5], [5.5, 90.5]]))), "field"
+            ),
+        ],
+    )
+    found = pixels(paint(place, Order(mode=mode)))
+    names = [label.name for label in sorted(SCHEMA.labels, key=lambda one: one.value)]
+    transform = rasterio.Affine(*place.info.grid.transform)
+    # 6 units are 12 pixels; round ends of many corners come as near to the pen's as makes no pixel's difference here
+    shapes = {"road": shapely.LineString(corners).buffer(3, quad_segs=256), "house": shapely.Point(x, y).buffer(4, 256)}
+    for name, shape in shapes.items():
+        expected = rasterio.features.rasterize([(shape, 1)], (300, 300), transform=transform, dtype="uint8")
+        if mode == "semantic":
+            assert np.array_equal(found[0] == SCHEMA.resolve(name).value, expected == 1)
+        else:
+            share = found[names.index(name)] / 65535
+            assert abs(share.sum() - shape.area * 4) < 0.05
+            assert (
+                np.array_equal(share > 0.5, expected == 1)
+                or abs(share[(share > 0.5) != (expected == 1)] - 0.5).max() < 0.2
+            )
+    # without a width a line is one pixel wide, and has no area
+    assert np.count_nonzero(found[0] == 7 if mode == "semantic" else found[names.index("field")]) == (
+        86 if mode == "semantic" else 0
+    )
+    store_of(place).close()
+
+
+def test_another_width_repaints_everything_and_an_edit_all_that_the_pen_reached(tmp_path: Path) -> None:
+    place = studio(tmp_path, raster((3000, 300)), schema=with_pens(road={"width": 100.0}))
+    (a, b) = place.info.grid.to_world([[500.0, 10.0], [500.0, 20.0]])
+    load(place, [drawn(place.info, 1, Line(shapely.LineString([a, b])), "road")])
+    found = pixels(paint(place, Order()))[0]
+    # 100 pixels to each side of the line and beyond its ends
+    assert (np.flatnonzero(found.any(axis=1))[[0, -1]] == [400, 599]).all()
+    store_of(place).set_schema(with_pens(road={"width": 20.0}), author="ann")
+    found = pixels(paint(place, Order()))[0]
+    assert (np.flatnonzero(found.any(axis=1))[[0, -1]] == [480, 519]).all()
+    store_of(place).apply("scene", [Removed(UUID(int=1), 1)], author="ann")
+    assert not pixels(paint(place, Order())).any()
+    store_of(place).close()
 
 
 def test_what_is_empty_is_not_stored(place: Studio) -> None:

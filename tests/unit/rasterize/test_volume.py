@@ -23,7 +23,7 @@ from bigimage.model.mask import Mask
 from bigimage.model.shape import Box, Cuboid, Ellipse, Line, PlanarContours, Point, RotatedBox, Shape
 from bigimage.rasterize.between import between, distances
 from bigimage.rasterize.paint import Order, Studio, paint
-from tests.painting import drawn, load, shards, store_of, studio
+from tests.painting import SCHEMA, drawn, load, shards, store_of, studio
 
 SHAPE = (40, 70, 90)
 STRAIGHT = Grid(SHAPE, ((0, 0, 0.5, -20), (0, 0.5, 0, -16), (2.0, 0, 0, 100)), PatientFrame("1.2.3"))
@@ -51,6 +51,32 @@ def voxels(place: Studio, **order: Any) -> np.ndarray:
     """All voxels of a painted layer."""
     pyramid = paint(place, Order(**order)).pyramid
     return pyramid.read_index(pyramid.grids[0].box).array
+
+
+def test_points_and_lines_with_a_radius(tmp_path: Path) -> None:
+    pens = {"road": {"width": 7.0}, "house": {"radius": 5.0, "unit": "pixel"}}
+    schema = replace(SCHEMA, labels=tuple(replace(one, **pens.get(one.name, {})) for one in SCHEMA.labels))
+    place = studio(tmp_path, scan(TILTED), schema=schema)
+    ends = ring(TILTED, [[4.2, 10.1, 12.3], [30.1, 30.2, 33.3]])
+    center = ring(TILTED, [[20.0, 50.0, 70.0]])[0]
+    annotations = [
+        drawn(place.info, 1, Line(shapely.LineString(ends)), "road"),
+        drawn(place.info, 2, Point(shapely.Point(center)), "house"),
+    ]
+    store_of(place).apply("scene", [Added(one) for one in annotations], author="ann")
+    index = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in SHAPE), indexing="ij"), axis=-1)
+    away = TILTED.to_world(index) - ends[0]
+    way = ends[1] - ends[0]
+    share = np.clip(away @ way / (way @ way), 0, 1)
+    expected = np.where(np.linalg.norm(away - share[..., None] * way, axis=-1) <= 3.5, 9, 0)
+    # the grid leans: a ball of voxels is one of the index, not of the world
+    expected[np.linalg.norm(index - [20.0, 50.0, 70.0], axis=-1) <= 5.0] = 3
+    assert np.array_equal(voxels(place)[0], expected)
+    store_of(place).apply("scene", [Removed(UUID(int=1), 1)], author="ann")
+    assert np.array_equal(voxels(place)[0], np.where(expected == 3, 3, 0))
+    again = paint(place, Order(name="fresh"))
+    assert shards(again.pyramid.path) == shards(place.folder / "labels" / "semantic")
+    store_of(place).close()
 
 
 def ring(grid: Grid, points: Any) -> np.ndarray:
