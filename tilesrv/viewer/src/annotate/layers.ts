@@ -16,9 +16,8 @@ export interface MaskLayerDocument {
   mode: string;
   revision: number | null;
   current: boolean;
+  /** Those that occur. */
   classes: MaskClass[];
-  /** Values of the classes that occur in the layer; a layer that was not looked at since does not tell. */
-  occurring?: number[] | null;
 }
 
 /** What is shown: a stored layer by its name, or null for the annotations as they are now. */
@@ -41,11 +40,12 @@ export interface LayersOptions {
 
 const LIVE = "";
 
-/** Classes that a legend tells: those that occur, as far as that is known. Pure. */
-export function classesToTell(layer: MaskLayerDocument): MaskClass[] {
-  const { occurring, classes, mode } = layer;
-  if (mode === "instance") return []; // every object has a colour of its own
-  return occurring ? classes.filter((one) => occurring.includes(one.value)) : classes;
+/** More classes than these are not listed. */
+const MOST_TOLD = 100;
+
+/** Classes that a legend tells. Pure. */
+export function classesToTell({ classes, mode }: MaskLayerDocument): MaskClass[] {
+  return mode === "instance" ? [] : classes; // there, every object has a colour of its own
 }
 
 /** The query that leaves classes out; empty when all are seen. Pure. */
@@ -164,7 +164,8 @@ export class LayersPanel {
     };
     const all = classes.size > 2 && h("div", { class: "row" }, h("span", { class: "muted" }, "Classes"),
       button({ label: "All", class: "plain small", press: turnAll(true) }), button({ label: "None", class: "plain small", press: turnAll(false) }));
-    return [note, all, h("ul", { class: "legend", "aria-label": "Classes" }, ...[...classes].map(([name, colour]) => this.classSwitch(name, colour)))];
+    return [note, all, h("ul", { class: "legend", "aria-label": "Classes" }, ...[...classes].slice(0, MOST_TOLD).map(([name, colour]) => this.classSwitch(name, colour))),
+      classes.size > MOST_TOLD && h("p", { class: "muted" }, `and ${classes.size - MOST_TOLD} more`)];
   }
 
   private classSwitch(name: string, colour: string): HTMLElement {
