@@ -47,6 +47,7 @@ from tilesrv.following import Following
 from tilesrv.metrics import Metrics
 from tilesrv.protocol import ENDING
 from tilesrv.routing import Endpoint, tell_allowed
+from tilesrv.warming import settle
 
 ROUTES: tuple[Endpoint, ...] = (
     *tiles.ROUTES,
@@ -100,13 +101,15 @@ class Server(FastAPI):
         return document
 
 
-def create_app(workspace: Workspace, settings: Settings | None = None) -> Server:
+def create_app(workspace: Workspace, settings: Settings | None = None, *, alone: bool = False) -> Server:
     """Build the server of one workspace.
 
     Parameters
     ----------
     settings
         The workspace's own by default.
+    alone
+        Whether the process is the server's own; what it holds once it is warm is then spared by the garbage collector.
     """
     settings = settings or workspace.settings
     metrics = Metrics()
@@ -116,7 +119,7 @@ def create_app(workspace: Workspace, settings: Settings | None = None) -> Server
         context = Context.make(workspace, settings, metrics)
         app.state.context = context
         await run_in_threadpool(context.jobs.sweep)
-        context.warming.start()
+        context.warming.start(settle if alone else None)
         following = Following(workspace)
         following.start()
         try:
@@ -182,4 +185,4 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
 def from_env() -> Server:
     """The server of a worker process, from the environment that `python -m tilesrv` set."""
     settings = Settings.from_env()
-    return create_app(open_workspace(settings=settings))
+    return create_app(open_workspace(settings=settings), alone=True)
