@@ -1,7 +1,7 @@
 """What differs between databases: connections, transactions, bulk loading and the words of a few queries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -123,8 +123,12 @@ class Database(ABC):
         return nullcontext()
 
     @abstractmethod
-    def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:
-        """Insert the entries and annotations of a run, whose first entry gets a place in its image's log."""
+    def prepared(self, runs: Iterable[Run], *, image: int, place: int, revision: int) -> Iterator[tuple[Run, Any]]:
+        """Runs, and what `insert_run` takes of each; the first entry of all gets a place in its image's log."""
+
+    @abstractmethod
+    def insert_run(self, connection: sa.Connection, prepared: Any) -> None:
+        """Insert the entries and annotations of a run."""
 
     @abstractmethod
     def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:

@@ -1,6 +1,8 @@
 """Loading many new annotations: read and encoded first, then written in one transaction."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 PART = 5_000
 """Annotations that are encoded at a time: few enough to stay in the processor's cache."""
+WAITING = 2
+"""Parts that wait for the thread that encodes them."""
 NAMED = 100
 """Most taken ids that a refusal names."""
 
@@ -34,14 +38,8 @@ NAMED = 100
 def fill(kept: Spool, given: Iterable[Annotation | Table], *, lookup: Lookup, image: str, frame: Frame) -> None:
     """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError."""
     waiting: list[Batch] = []
-    for piece in in_tables(given, PART):
-        if isinstance(piece, Table):
-            require_image(piece, image)
-            waiting.append(_encoded(piece, frame, lookup.add_grid))
-        else:
-            for annotation in piece:
-                require_image(annotation, image)
-            waiting.append(encode(piece, frame, lookup.add_grid))
+    for batch in _batches(given, image, frame, lookup.add_grid):
+        waiting.append(batch)
         if sum(map(len, waiting)) >= RUN:
             _keep(kept, waiting, lookup)
             waiting = []
@@ -53,6 +51,31 @@ def _keep(kept: Spool, batches: Sequence[Batch], lookup: Lookup) -> None:
     """Put batches into a spool as one run."""
     batch = joined(batches)
     kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
+
+
+def _batches(
+    given: Iterable[Annotation | Table], image: str, frame: Frame, lattice_id: Callable[[Grid], int]
+) -> Iterator[Batch]:
+    """Encoded annotations, some at a time.
+
+    Another thread encodes them while the caller's next ones are made: nearly all of that is GEOS and numpy, which let
+    go of Python's lock.
+    """
+    coming: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for piece in in_tables(given, PART):
+            for one in [piece] if isinstance(piece, Table) else piece:
+                require_image(one, image)
+            coming.append(pool.submit(_batch, piece, frame, lattice_id))
+            if len(coming) > WAITING:
+                yield coming.popleft().result()
+        for batch in coming:
+            yield batch.result()
+
+
+def _batch(piece: list[Annotation] | Table, frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:
+    """Columns of annotations for the database."""
+    return _encoded(piece, frame, lattice_id) if isinstance(piece, Table) else encode(piece, frame, lattice_id)
 
 
 def _encoded(table: Table, frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:
@@ -120,8 +143,8 @@ def write(database: Database, connection: sa.Connection, image: ImageRow, kept: 
     """
     place, levels = image.entries + 1, image.levels
     uuids: list[NDArray[np.void]] = []
-    for run in kept.runs():
-        database.insert_run(connection, run, image=image.id, place=place, revision=image.revision + 1)
+    for run, prepared in database.prepared(kept.runs(), image=image.id, place=place, revision=image.revision + 1):
+        database.insert_run(connection, prepared)
         _write_chunks(connection, image, run, place)
         uuids.append(run.uuids)
         levels |= levels_of(run.cell[run.cell >= 0])

@@ -1,6 +1,6 @@
 """PostgreSQL with PostGIS: many writers at once, one at a time for each image."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from bigimage.errors import InputError, Unsupported
 from bigimage.store import copying
 from bigimage.store.cells import Range
 from bigimage.store.database import FETCH, Database
-from bigimage.store.runs import Run
+from bigimage.store.runs import Run, ahead
 from bigimage.store.sqlite import ADDED
 from bigimage.store.tables import entry_id, metadata
 
@@ -135,33 +135,30 @@ class PostgresDatabase(Database):
         """UUID as it is."""
         return value
 
-    def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:
-        """COPY a run's entries and annotations."""
-        n = len(run)
-        first = entry_id(image, place)
-        ids = copying.fixed(np.arange(first, first + n, dtype=np.int64))
-        times = copying.fixed(run.times.astype(np.int32), run.times < 0)
-        labels, shapes = copying.fixed(run.labels), copying.fixed(run.shapes)
-        number, one = _all(n, revision, np.int64), _all(n, 1, np.int32)
-        entry = [
-            *(ids, number, copying.fixed(run.uuids), one, _all(n, ADDED, np.int16), shapes, labels),
-            *(copying.fixed(run.origins), copying.fixed(run.scores, np.isnan(run.scores)), times),
-            *(copying.blobs(run.geometries), copying.blobs(run.rests), copying.blobs(run.bits)),
-        ]
-        _copy(connection, f"entry ({_ENTRY})", copying.rows(entry, n))
-        sides = [copying.fixed(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k in range(6)]
-        annotation = [
-            *(ids, _all(n, image, np.int32), copying.fixed(run.cell, run.cell < 0), labels, ids, number, number),
-            *(one, shapes, _all(n, 1, np.int16), times, copying.blobs(run.instances), *sides),
-        ]
-        _copy(connection, f"annotation ({_ANNOTATION})", copying.rows(annotation, n))
+    def prepared(self, runs: Iterable[Run], *, image: int, place: int, revision: int) -> Iterator[tuple[Run, Any]]:
+        """Runs with what is copied, which another thread puts together while the server works on the one before."""
+
+        def made() -> Iterator[tuple[Run, Any]]:
+            first = entry_id(image, place)
+            for run in runs:
+                yield run, _copied(run, image=image, first=first, revision=revision)
+                first += len(run)
+
+        return ahead(made())
+
+    def insert_run(self, connection: sa.Connection, prepared: Any) -> None:
+        """COPY entries and annotations."""
+        entry, annotation = prepared
+        _copy(connection, f"entry ({_ENTRY})", entry)
+        _copy(connection, f"annotation ({_ANNOTATION})", annotation)
 
     def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:
         """COPY where annotations are found."""
         columns = [copying.fixed(uuids), copying.fixed(ids.astype(np.int64))]
         _copy(connection, "uid (uuid, annotation)", copying.rows(columns, len(ids)))
         if len(ids) >= MANY:
-            # without the outlines, of which PostGIS would make histograms that no query asks for
+            # a fifth of the usual sample; without the outlines, of which PostGIS would make histograms nobody asks for
+            connection.exec_driver_sql("SET LOCAL default_statistics_target = 20")
             connection.exec_driver_sql("ANALYZE entry (id, revision, uuid, prev, kind), annotation, uid")
 
     def make_tables(self, connection: sa.Connection) -> None:
@@ -233,6 +230,26 @@ def _set_up(raw: "psycopg.Connection[Any]", _: object) -> None:
     if found is not None and found[0] is not None:
         raw.adapters.register_loader(int(found[0]), _WkbLoader)
     raw.commit()
+
+
+def _copied(run: Run, *, image: int, first: int, revision: int) -> tuple[bytes, bytes]:
+    """Rows of a run's entries, the first of which has an id, and of its annotations."""
+    n = len(run)
+    ids = copying.fixed(np.arange(first, first + n, dtype=np.int64))
+    times = copying.fixed(run.times.astype(np.int32), run.times < 0)
+    labels, shapes = copying.fixed(run.labels), copying.fixed(run.shapes)
+    number, one = _all(n, revision, np.int64), _all(n, 1, np.int32)
+    entry = [
+        *(ids, number, copying.fixed(run.uuids), one, _all(n, ADDED, np.int16), shapes, labels),
+        *(copying.fixed(run.origins), copying.fixed(run.scores, np.isnan(run.scores)), times),
+        *(copying.blobs(run.geometries), copying.blobs(run.rests), copying.blobs(run.bits)),
+    ]
+    sides = [copying.fixed(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k in range(6)]
+    annotation = [
+        *(ids, _all(n, image, np.int32), copying.fixed(run.cell, run.cell < 0), labels, ids, number, number),
+        *(one, shapes, _all(n, 1, np.int16), times, copying.blobs(run.instances), *sides),
+    ]
+    return copying.rows(entry, n), copying.rows(annotation, n)
 
 
 def _copy(connection: sa.Connection, target: str, data: bytes) -> None:

@@ -8,6 +8,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -245,3 +246,13 @@ def in_parts(values: Iterable[T], size: int) -> Iterator[list[T]]:
     source = iter(values)
     while part := list(islice(source, size)):
         yield part
+
+
+def ahead(values: Iterable[T]) -> Iterator[T]:
+    """Values, each made by another thread while the one before it is worked on."""
+    source = iter(values)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (value := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield value

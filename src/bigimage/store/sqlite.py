@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -133,24 +133,16 @@ class SqliteDatabase(Database):
         finally:
             raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
-    def insert_run(self, connection: sa.Connection, run: Run, *, image: int, place: int, revision: int) -> None:
-        """Insert a run's entries and annotations."""
-        first = entry_id(image, place)
-        ids = range(first, first + len(run))
-        labels, shapes, times = _column(run.labels), _column(run.shapes), _column(run.times, run.times < 0)
-        entry = {
-            **{"id": ids, "revision": revision, "uuid": run.uuids.tolist(), "version": 1, "kind": ADDED},
-            **{"shape": shapes, "label": labels, "origin": _column(run.origins), "t": times},
-            **{"score": _column(run.scores, np.isnan(run.scores)), "geometry": _blobs(run.geometries)},
-            **{"rest": _texts(run.rests), "bits": _blobs(run.bits)},
-        }
+    def prepared(self, runs: Iterable[Run], *, image: int, place: int, revision: int) -> Iterator[tuple[Run, Any]]:
+        """Runs with their columns."""
+        for run in runs:
+            yield run, _columns(run, image=image, place=place, revision=revision)
+            place += len(run)
+
+    def insert_run(self, connection: sa.Connection, prepared: Any) -> None:
+        """Insert the columns of entries and annotations."""
+        entry, annotation = prepared
         _insert(_raw(connection), "entry", entry)
-        boxes = {axis: _column(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k, axis in enumerate(AXES)}
-        annotation = {
-            **{"id": ids, "image": image, "cell": _column(run.cell, run.cell < 0), "label": labels, "head": ids},
-            **{"revision": revision, "born": revision, "version": 1, "shape": shapes, "alive": 1, "t": times},
-            **{"instance": _texts(run.instances), **boxes},
-        }
         _insert(_raw(connection), "annotation", annotation)
 
     def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:
@@ -234,6 +226,26 @@ def _set_up_reader(raw: sqlite3.Connection, _: object) -> None:
 def _begin(connection: sa.Connection) -> None:
     """Begin a transaction; only those that write take the lock."""
     connection.exec_driver_sql(connection.get_execution_options().get("bigimage_begin", "BEGIN"))
+
+
+def _columns(run: Run, *, image: int, place: int, revision: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns of a run's entries and of its annotations, for `_insert`."""
+    first = entry_id(image, place)
+    ids = range(first, first + len(run))
+    labels, shapes, times = _column(run.labels), _column(run.shapes), _column(run.times, run.times < 0)
+    entry = {
+        **{"id": ids, "revision": revision, "uuid": run.uuids.tolist(), "version": 1, "kind": ADDED},
+        **{"shape": shapes, "label": labels, "origin": _column(run.origins), "t": times},
+        **{"score": _column(run.scores, np.isnan(run.scores)), "geometry": _blobs(run.geometries)},
+        **{"rest": _texts(run.rests), "bits": _blobs(run.bits)},
+    }
+    boxes = {axis: _column(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k, axis in enumerate(AXES)}
+    annotation = {
+        **{"id": ids, "image": image, "cell": _column(run.cell, run.cell < 0), "label": labels, "head": ids},
+        **{"revision": revision, "born": revision, "version": 1, "shape": shapes, "alive": 1, "t": times},
+        **{"instance": _texts(run.instances), **boxes},
+    }
+    return entry, annotation
 
 
 def _insert(raw: sqlite3.Connection, table: str, columns: Mapping[str, "Sequence[Any] | int | None"]) -> None:
