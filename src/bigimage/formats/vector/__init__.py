@@ -15,6 +15,7 @@ _PLACES = {
     "flatgeobuf": "bigimage.formats.vector.flatgeobuf",
     "geopackage": "bigimage.formats.vector.geopackage",
     "shapefile": "bigimage.formats.vector.shapefile",
+    "stac": "bigimage.formats.vector.stac",
     "coco": "bigimage.formats.vector.coco",
     "coco-panoptic": "bigimage.formats.vector.coco_panoptic",
     "voc": "bigimage.formats.vector.voc",

@@ -143,7 +143,7 @@ def _id_texts(pa: Any, keys: Sequence[bytes]) -> Any:
     return pa.StringArray.from_buffers(len(packed), pa.py_buffer(offsets), pa.py_buffer(text.ravel()))
 
 
-def _binaries(pa: Any, joined: bytes, lengths: "NDArray[np.int64]") -> Any:
+def _binaries(pa: Any, joined: Any, lengths: "NDArray[np.int64]") -> Any:
     """Column of binary values that stand one behind the other."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
@@ -154,7 +154,7 @@ def _placed(pa: Any, outlines: Sequence[bytes]) -> "tuple[Any, NDArray[np.float6
 
     Polygons of one ring are looked at as numbers, all together; whatever else is among them goes through GEOS.
     """
-    joined = b"".join(outlines)
+    joined: Any = b"".join(outlines)
     lengths = np.fromiter(map(len, outlines), np.int64, len(outlines))
     found = _rings(joined, lengths)
     if found is None:
@@ -170,7 +170,7 @@ def _placed(pa: Any, outlines: Sequence[bytes]) -> "tuple[Any, NDArray[np.float6
         order[turned] = ends[turned] - order[turned]
         data = np.frombuffer(joined, np.uint8).copy()
         data[body] = points[order].view(np.uint8).ravel()
-        joined = data.tobytes()
+        joined = data
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
     return _binaries(pa, joined, lengths), np.hstack([low, high])
 
