@@ -35,7 +35,7 @@ from bigimage.rasterize.easel import StoreLink
 from bigimage.rasterize.paint import Order, Studio, paint
 from bigimage.store.leases import SqlLeases
 from bigimage.store.opening import open_store
-from tilesrv.livemask import Live
+from tilesrv.live import Live
 
 EDITS = 30
 TILES = 200

@@ -49,6 +49,16 @@ async def layer_of(context: Context, image: str, name: str) -> ServedLayer:
     return await context.tiles.run(("layer", image, name), lambda: _load(context, served, image, name))
 
 
+def layer_now(context: Context, served: Served, image: str, name: str) -> ServedLayer:
+    """`layer_of` for whoever may block. Raises NotFound."""
+    known: ServedLayer | None = served.memo.get(("layer", name))
+    return (
+        known
+        if known is not None and known.identity == _identity(context, image, name)
+        else _load(context, served, image, name)
+    )
+
+
 def _identity(context: Context, image: str, name: str) -> Identity:
     """Identity of the file that says what a layer shows; empty when there is none."""
     try:

@@ -1,30 +1,28 @@
-"""Masks painted on the fly: the annotations of a tile burned at its own level, no stored layer needed."""
+"""Masks painted on the fly: tiles of the annotations as they are now, no stored layer needed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bigimage.errors import InputError, NotFound, Unsupported
-from bigimage.geometry.box import IndexBox
-from bigimage.geometry.grid import Grid
+from bigimage.catalogue import image_folder
+from bigimage.errors import DataError, InputError, NotFound, Unsupported
 from bigimage.geometry.tiling import mercator_box, mercator_lattice
 from bigimage.model.labels import Schema
 from bigimage.model.patch import Patch
-from bigimage.model.where import Where
-from bigimage.pyramid.labels import color_bytes
-from bigimage.rasterize.brush import RasterBrush
+from bigimage.pyramid.labels import color_bytes, layer_names
 from bigimage.rasterize.burn import RULES, Rule
-from bigimage.rasterize.drawing import draw
-from bigimage.rasterize.easel import window_box
-from bigimage.rasterize.modes import Palette, Reach, layer_dtype
+from bigimage.rasterize.dirt import stale
+from bigimage.rasterize.layer import region_text
+from bigimage.rasterize.modes import Palette
 from bigimage.resample.warp import LIMIT, warp
-from bigimage.store.door import AnnotationStore, Columns
 from tilesrv.context import Context, Served, context_of
 from tilesrv.errors import TooLarge
 from tilesrv.fields import IMAGE_ID, TILE_SIZE, TIME
+from tilesrv.layers import ServedLayer, layer_now
+from tilesrv.live import Kept, Live
 from tilesrv.masks import FRESH, HIDE, MASK_FORMAT, TMS_NAME
 from tilesrv.params import Table, choice, integer
 from tilesrv.planes import answer
@@ -33,8 +31,8 @@ from tilesrv.render import Format, Style, render
 from tilesrv.routing import Endpoint, Operation
 from tilesrv.tilesets import NATIVE
 
-MOST_SHAPES = 50_000
-"""Most annotations that one tile is painted from."""
+MOST_BEHIND = 1000
+"""Revisions that a stored layer may be behind and still be read; nobody keeps one up to date that is further behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,48 +74,15 @@ LIVE_QUERY = Table(
 
 
 @dataclass(frozen=True)
-class Live:
-    """The annotations of an image as they are now, painted at any level."""
+class State:
+    """What all tiles of an image show."""
 
-    store: AnnotationStore
-    image: str
-    grids: Sequence[Grid]
-    """Of the levels, finest first."""
+    revision: int
     palette: Palette
-    rule: Rule
-    t: int | None
-    """None where the image has no time axis."""
-
-    def read(self, level: int, box: IndexBox) -> Patch:
-        """Values (1, rows, columns) of a box within a level. Raises TooLarge."""
-        grid = self.grids[level]
-        factors = tuple(round(b / a) for a, b in zip(self.grids[0].spacing, grid.spacing, strict=True))
-        pens = self.palette.reach
-        reach = Reach(pens.world, pens.pixels / min(factors))
-        # what is smaller than a pixel would not be seen in a stored layer either, unless a pen makes it larger
-        least = max(grid.spacing) - 2 * (reach.world + reach.pixels * max(grid.spacing))
-        where = Where(t=self.t, min_size=least if level and least > 0 else None)
-        columns = self.store.columns(self.image, window_box(grid, box, reach), where=where, limit=MOST_SHAPES + 1)
-        if len(columns.shapes) > MOST_SHAPES:
-            raise TooLarge(f"more than {MOST_SHAPES} annotations lie in this tile; look closer, or paint a layer")
-        drawing = draw(
-            columns,
-            self.palette,
-            grid,
-            box,
-            read_mask=self.store.read_mask,
-            objects=_no_objects,
-            factors=factors,
-        )
-        pixels = RasterBrush(drawing, "semantic", self.rule, self.palette).paint(box)
-        if pixels is None:
-            pixels = np.zeros((1, *box.shape), layer_dtype("semantic", self.palette))
-        return Patch(pixels, grid.crop(box), None)
-
-
-def _no_objects(columns: Columns) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Ids that nobody looks at."""
-    return np.zeros(len(columns.shapes), np.int64)
+    reviewed: tuple[str, ...]
+    kept: Kept | None
+    mark: str
+    """Part of cache keys: what else tiles depend on than the image, its revision and the schema."""
 
 
 async def live_tile(request: Request) -> Response:
@@ -128,38 +93,66 @@ async def live_tile(request: Request) -> Response:
     served = await context.image(where.id)
     if served.pyramid.info.grid.ndim != 2:
         raise Unsupported("a volume has no map tiles; paint a layer, and see its planes")
-    state = await context.reads.run(("live", where.id), lambda: _state(context, where.id), request.receive)
-    revision, palette = state
-    key = (
-        f"live|{served.tag}|{revision}|{palette.schema}|{where.tms}|{where.z}|{where.x}|{where.y}|{where.fmt}|{query!r}"
+    state = await context.reads.run(
+        ("live", where.id, query.rule), lambda: _state(context, served, where.id, query.rule), request.receive
     )
+    shown = f"{state.revision}|{state.palette.schema}|{state.mark}"
+    key = f"live|{served.tag}|{shown}|{where.tms}|{where.z}|{where.x}|{where.y}|{where.fmt}|{query!r}"
     return await answer(
         request,
         key,
         fmt=where.fmt,
         headers={},
         lane=context.tiles,
-        work=lambda: _render(context, served, where, query, palette),
+        work=lambda: _render(context, served, where, query, state),
         cache=FRESH,
     )
 
 
-def _state(context: Context, image: str) -> tuple[int, Palette]:
-    """Latest revision of an image, and the labels as they are painted now. Blocking."""
-    store = context.workspace.annotations.store
-    latest = store.revision(image)
-    return 0 if latest is None else latest.number, Palette.of(store.schema() or Schema())
+def _state(context: Context, served: Served, image: str, rule: Rule) -> State:
+    """What there is to show now. Blocking."""
+    workspace = context.workspace
+    store = workspace.annotations.store
+    latest, palette = store.revision(image), Palette.of(store.schema() or Schema())
+    revision, reviewed = 0 if latest is None else latest.number, ()
+    if palette.background is not None:
+        reviewed = tuple(sorted(region_text(region) for region in workspace.regions.of(image, state="done")))
+    marks = [hashlib.sha256("\n".join(reviewed).encode()).hexdigest()[:12]]
+    for layer in _layers(context, served, image):
+        shown = layer.layer.painted
+        if shown.mode != "semantic" or shown.rule != rule or revision - (shown.revision or 0) > MOST_BEHIND:
+            continue
+        asked = replace(shown, palette=palette, reviewed=reviewed)
+        dirt = stale(store, served.pyramid.info.grid, shown, asked, until=revision)
+        if dirt is not None:
+            return State(revision, palette, reviewed, Kept(layer.pyramid, dirt.boxes), "|".join([*marks, layer.tag]))
+    return State(revision, palette, reviewed, None, marks[0])
 
 
-def _render(context: Context, served: Served, where: LivePath, query: LiveQuery, palette: Palette) -> bytes:
+def _layers(context: Context, served: Served, image: str) -> Iterator[ServedLayer]:
+    """The layers of an image that can be read; annotations can be seen without any."""
+    for name in layer_names(image_folder(context.workspace.path, image)):
+        try:
+            yield layer_now(context, served, image, name)
+        except (NotFound, DataError):
+            continue
+
+
+def _render(context: Context, served: Served, where: LivePath, query: LiveQuery, state: State) -> bytes:
     """Burn and draw a tile. Blocking."""
-    info = served.pyramid.info
-    store = context.workspace.annotations.store
-    timed = "t" in info.axes
-    live = Live(store, where.id, served.pyramid.grids, palette, query.rule, query.t if timed else None)
+    live = Live(
+        store=context.workspace.annotations.store,
+        image=where.id,
+        grids=served.pyramid.grids,
+        palette=state.palette,
+        rule=query.rule,
+        t=query.t if "t" in served.pyramid.info.axes else None,
+        reviewed=state.reviewed,
+        kept=state.kept,
+    )
     patch = _native(live, served, where, query) if where.tms == NATIVE else _mercator(live, served, where, query)
     hidden = query.hide or ()
-    colours = {c.value: color_bytes(c.color) for c in palette.classes if c.value not in hidden}
+    colours = {c.value: color_bytes(c.color) for c in state.palette.classes if c.value not in hidden}
     return render(patch, Style() if where.fmt == "npy" else Style(colormap=colours), where.fmt)
 
 
@@ -184,7 +177,7 @@ def _mercator(live: Live, served: Served, where: LivePath, query: LiveQuery) -> 
             lattice,
             box,
             bands=1,
-            dtype=layer_dtype("semantic", live.palette),
+            dtype=live.dtype,
             method="nearest",
             limit=LIMIT // BLOCKS_PER_TILE,
         )

@@ -1,7 +1,7 @@
 """What changed since a layer was painted: the log → boxes of pixels to paint again. Reads the store, writes nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import shapely
@@ -46,6 +46,29 @@ def changed_since(store: AnnotationStore, grid: Grid, shown: Painted, *, until: 
     if changed and (shown.mode in OBJECT_MODES or shown.fill_between):
         boxes.update(_objects(store, grid, shown))
     return Dirt(in_order(box for box in boxes if box.size), frozenset(changed))
+
+
+def stale(store: AnnotationStore, grid: Grid, shown: Painted, asked: Painted, *, until: int) -> Dirt | None:
+    """What of a layer differs from what is asked for: at a revision, with the asked rule, palette and reviewed regions.
+
+    None for all of it. What a paint had begun belongs to it.
+    """
+    meanings = asked.palette.by_name
+    if (
+        shown.pending is None
+        or shown.revision is None
+        or (shown.rule, shown.fill_between) != (asked.rule, asked.fill_between)
+        or asked.palette.repaints(shown.palette, shown.mode)
+        or any(name in meanings for name in shown.unknown)
+    ):
+        return None
+    dirt = changed_since(store, grid, shown, until=until)
+    if dirt is None:
+        return None
+    boxes = {*shown.pending, *dirt.boxes}
+    if asked.palette.background is not None:
+        boxes |= set(review_boxes(grid, shown.reviewed, asked.reviewed))
+    return replace(dirt, boxes=in_order(boxes))
 
 
 def in_order(boxes: Iterable[IndexBox]) -> tuple[IndexBox, ...]:

@@ -29,8 +29,9 @@ from bigimage.pyramid.labels import (
 from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
 from bigimage.pyramid.location import METADATA
 from bigimage.pyramid.pyramid import Caches
+from bigimage.pyramid.shard import remove_partial
 from bigimage.rasterize.burn import RULES, Rule
-from bigimage.rasterize.dirt import Dirt, changed_since, in_order, review_boxes
+from bigimage.rasterize.dirt import Dirt, stale
 from bigimage.rasterize.easel import StoreLink, easel_for
 from bigimage.rasterize.hold import Hold, holding
 from bigimage.rasterize.instances import Gathered, InstanceTable
@@ -247,6 +248,8 @@ def _round(studio: Studio, order: Order, site: Site, shown: Painted, *, hold: Ho
     asked = replace(shown, rule=_rule(order), fill_between=fill, palette=site.palette, reviewed=reviewed)
     dirt = _dirty(studio, site, shown, asked, target)
     met = Gathered()
+    if shown.pending != ():
+        remove_partial(site.folder)
     if dirt is None or dirt.boxes:
         asked = replace(asked, pending=None if dirt is None else dirt.boxes)
         write_painted(site.folder, asked)
@@ -295,24 +298,9 @@ def _tell(studio: Studio, site: Site, done: Painted, dirt: Dirt | None, met: Gat
 
 def _dirty(studio: Studio, site: Site, shown: Painted, asked: Painted, target: int) -> Dirt | None:
     """What to paint; None for everything."""
-    meanings = asked.palette.by_name
-    if (
-        shown.pending is None
-        or shown.revision is None
-        or (shown.rule, shown.fill_between) != (asked.rule, asked.fill_between)
-        or asked.palette.repaints(shown.palette, shown.mode)
-        or any(name in meanings for name in shown.unknown)
-        or (shown.mode in OBJECT_MODES and not InstanceTable(site.folder).exists)
-    ):
+    if shown.mode in OBJECT_MODES and not InstanceTable(site.folder).exists:
         return None
-    store, grid = studio.link.store, studio.info.grid
-    dirt = changed_since(store, grid, shown, until=target)
-    if dirt is None:
-        return None
-    boxes = {*shown.pending, *dirt.boxes}
-    if asked.palette.background is not None:
-        boxes |= set(review_boxes(grid, shown.reviewed, asked.reviewed))
-    return replace(dirt, boxes=in_order(boxes))
+    return stale(studio.link.store, studio.info.grid, shown, asked, until=target)
 
 
 def _run(

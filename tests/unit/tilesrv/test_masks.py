@@ -189,11 +189,24 @@ def test_live_tiles_need_no_layer_and_show_the_latest_edit(client: httpx.Client)
     assert (values(client.get(f"{place}.npy?rule=all-touched"))[0, :10, :10] == 9).all()
 
 
-def test_coarse_live_tiles_hold_what_is_larger_than_a_pixel(client: httpx.Client) -> None:
-    client.post("/images/scene/annotations?crs=native", json=box_feature(502_000, 4_999_000, 15, label="house"))
-    coarse = values(client.get("/images/scene/live-mask/tiles/native/0/0/0.npy"))[0]
-    assert (coarse[45:50, 25:30] == 3).all()
-    assert np.count_nonzero(coarse) == 25
+def test_coarse_live_tiles_hold_what_a_layer_would(space: Workspace, client: httpx.Client) -> None:
+    place = "/images/scene/{}/tiles/native/0/0/0.npy"
+    # smaller than a pixel of the level alone, not so together
+    for k in range(2):
+        feature = box_feature(502_000 + 8 * k, 4_999_000, 8, label="house")
+        client.post("/images/scene/annotations?crs=native", json=feature)
+    region = space.split_regions("scene", size=256)[-1]
+    before = client.get(place.format("live-mask"))
+    assert (values(before)[0, 45:50, 25:30] == 3).all()
+    space.regions.claim(region.id, by="ann")
+    space.regions.done(region.id, by="ann")
+    live = client.get(place.format("live-mask"))
+    assert live.headers["etag"] != before.headers["etag"]
+    assert np.count_nonzero(values(live) == 1) > 300  # the background, where the work is done
+    space.rasterize("scene")
+    stored = values(client.get(place.format("masks/semantic")))
+    assert np.array_equal(values(live), stored)
+    assert np.array_equal(values(client.get(place.format("live-mask"))), stored)
 
 
 def test_a_removed_layer_is_gone(space: Workspace, client: httpx.Client) -> None:
