@@ -60,6 +60,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace.rasterize("ct")
     workspace.rasterize("ct", mode="multilayer")
     workspace.rasterize("ct", mode="instance")
+    workspace.rasterize("ct", mode="panoptic")
     return workspace
 
 
@@ -134,6 +135,31 @@ def test_objects_keep_their_label_and_identity(scan: Workspace, tmp_path: Path, 
         value = {"liver": 1, "kidney": 7}[segment.label.name]
         assert np.array_equal(whole == segment.value, truth() == value)
         assert name == "dicom-seg" or objects(scan)[segment.value] == segment.label.name
+
+
+def test_objects_are_written_as_they_were_painted_whatever_became_of_them(scan: Workspace, tmp_path: Path) -> None:
+    before = scan.annotations.store.get(UUID(int=1))
+    scan.annotations.remove(before.id)
+    try:
+        options = {"segments": "objects"}
+        made = scan.export("ct", layer="panoptic", format="mha", output=tmp_path / "o.mha", options=options)
+        again = scan.export("ct", layer="instance", format="mha", output=tmp_path / "i.mha")
+    finally:
+        scan.annotations.revert("ct", to=scan.annotations.revision("ct").number - 1)
+    assert made.report["lossless"]
+    assert made.path.read_bytes() == again.path.read_bytes()
+    mask = FORMATS["mha"].read(
+        made.path, context=context_for(scan.image("ct").info, SCHEMA), report=Report(), options={}
+    )
+    assert {s.label.name: s.instance for s in mask.segments} == {"liver": str(UUID(int=1)), "kidney": str(UUID(int=2))}
+
+
+def test_classes_of_a_panoptic_layer_lose_their_objects(scan: Workspace, tmp_path: Path) -> None:
+    made = scan.export("ct", layer="panoptic", format="nifti", output=tmp_path / "s.nii")
+    assert [loss["what"] for loss in made.report["losses"]] == ["objects"]
+    assert np.array_equal(np.asarray(nibabel.load(made.path).dataobj).T, truth())
+    with pytest.raises(InputError, match="has no objects"):
+        scan.export("ct", layer="semantic", format="nifti", output=tmp_path / "x.nii", options={"segments": "objects"})
 
 
 def test_objects_without_a_place_for_their_identity_are_told(scan: Workspace, tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 OPTION = {
     "segments": "present: those that occur (the default for volumes); all: every label of the schema (the default for "
-    "flat images); or names of labels, separated by commas"
+    "flat images); objects: those of a panoptic layer; or names of labels, separated by commas"
 }
-PRESENT, ALL = "present", "all"
+PRESENT, ALL, OBJECTS = "present", "all", "objects"
 
 
 def export_layer(
@@ -76,10 +76,10 @@ def export_layer(
     Raises
     ------
     InputError, Unsupported
-        For an unknown format, option or label, a layer that was never painted whole or that no mask format holds, an
-        image that the format cannot be about, a loss when strict.
+        For an unknown format, option or label, a layer that was never painted whole, that no mask format holds or that
+        has more objects than a table names, an image that the format cannot be about, a loss when strict.
     DataError, Conflict, BackendError, Cancelled
-        A chunk is damaged; objects of the layer were removed, or a folder is in the way; a disk fails; it was stopped.
+        A chunk is damaged; a folder is in the way; a disk fails; it was stopped.
     """
     if format not in FORMATS:
         raise InputError(f"{format!r} is no mask format; layers are written as {', '.join(FORMATS)}")
@@ -88,9 +88,14 @@ def export_layer(
     usual = PRESENT if info.grid.ndim == 3 else ALL
     wanted = chosen.get("segments", usual)
     report = Report()
-    mask = layer_stream(layer, schema, report=report, box=box)
-    if layer.mode == "instance":
-        mask = _objects(mask, layer, info, schema, store=store, module=module, wanted=wanted, report=report, stop=stop)
+    if layer.mode == "panoptic" and wanted != OBJECTS:
+        message = "objects of one label are not told apart; -o segments=objects writes them"
+        report.lose("dropped", "objects", message)
+    mask = layer_stream(layer, schema, report=report, box=box, objects=wanted == OBJECTS)
+    if layer.mode == "instance" or wanted == OBJECTS:
+        named = PRESENT if wanted in (ALL, OBJECTS) else wanted
+        about = object_segments(store, info.id, schema, layer.instances(), _ids(occurring(mask, stop)))
+        mask = _objects(replace(mask, segments=about), layer, module=module, wanted=named, report=report)
     else:
         mask = chosen_segments(mask, wanted, report=report, stop=stop)
     own = {name: value for name, value in chosen.items() if name not in OPTION}
@@ -106,12 +111,14 @@ def export_layer(
     return Exported(output, report_path, told)
 
 
-def layer_stream(layer: Layer, schema: Schema, *, report: Report, box: IndexBox | None = None) -> MaskStream:
+def layer_stream(
+    layer: Layer, schema: Schema, *, report: Report, box: IndexBox | None = None, objects: bool = False
+) -> MaskStream:
     """A layer as a mask that formats write, with a segment for every label that the layer knows.
 
     Semantic and panoptic layers give one layer of labels, multilayer ones a layer for each label, coverage fractions;
-    instance layers ids of objects, without segments. Raises InputError for a layer that was never painted whole,
-    Unsupported for several times.
+    instance layers, and panoptic ones with `objects`, ids of objects without segments. Raises InputError for a layer
+    that was never painted whole, or that has no objects where they are asked for; Unsupported for several times.
     """
     painted, pyramid = layer.painted, layer.pyramid
     if painted.revision is None:
@@ -120,20 +127,20 @@ def layer_stream(layer: Layer, schema: Schema, *, report: Report, box: IndexBox 
         report.note(f"a paint of layer {layer.name!r} is not finished: it shows revision {painted.revision} in part")
     if "t" in pyramid.info.axes and pyramid.info.shape[pyramid.info.axes.index("t")] > 1:
         raise Unsupported(f"layer {layer.name!r} has several times, and mask formats hold one")
-    if painted.mode == "panoptic":
-        message = "objects of one label are not told apart; an instance layer is written with its objects"
-        report.lose("dropped", "objects", message)
+    if objects and painted.mode not in ("instance", "panoptic"):
+        raise InputError(f"a {painted.mode} layer has no objects; paint an instance or panoptic one")
     grid = pyramid.info.grid
     part = box or grid.box
-    classes = () if painted.mode == "instance" else banded(painted.palette.classes)
+    objects = objects or painted.mode == "instance"
+    classes = () if objects else banded(painted.palette.classes)
     separate = painted.mode in ("multilayer", "coverage")
     values = np.asarray([one.value for one in classes] or [0])
-    dtype = {"coverage": np.dtype(np.float32), "instance": np.dtype(np.uint32)}.get(
-        painted.mode, np.min_scalar_type(int(values.max()))
-    )
+    dtype = np.dtype(np.float32) if painted.mode == "coverage" else np.min_scalar_type(int(values.max()))
+    dtype = np.dtype(np.uint32) if objects else dtype
+    band = len(pyramid.info.bands) - 1 if objects else 0
 
     def read(number: int, wanted: IndexBox) -> "NDArray[Any]":
-        found = pyramid.read_index(wanted.shift(part.start), bands=[number if separate else 0]).array[0]
+        found = pyramid.read_index(wanted.shift(part.start), bands=[number if separate else band]).array[0]
         if painted.mode == "coverage":
             return found.astype(np.float32) / np.float32(FULL)
         if separate:
@@ -218,29 +225,15 @@ def _only(mask: MaskStream, kept: Sequence[Segment], *, hide: bool) -> MaskStrea
     return replace(mask, segments=moved, layers=len(layers), read=read)
 
 
-def _objects(
-    mask: MaskStream,
-    layer: Layer,
-    info: ImageInfo,
-    schema: Schema,
-    *,
-    store: AnnotationStore,
-    module: MaskFormat,
-    wanted: str,
-    report: Report,
-    stop: Stop,
-) -> MaskStream:
-    """An instance layer with a segment for each object that occurs, numbered anew where the format has no such number.
+def _objects(mask: MaskStream, layer: Layer, *, module: MaskFormat, wanted: str, report: Report) -> MaskStream:
+    """A mask of objects in the narrowest type, numbered anew where the format has no such number.
 
-    Raises Unsupported for more objects than a table holds, Conflict for objects that were removed meanwhile.
+    Raises Unsupported where there is none, InputError for labels that none has.
     """
-    ids = _ids(occurring(mask, stop))
-    segments = object_segments(store, info, schema, ids, layer=layer.name)
-    if not segments:
-        raise Unsupported(f"layer {layer.name!r} shows no object{' in this part' if info.grid != mask.grid else ''}")
-    made = replace(mask, segments=segments)
-    if wanted not in (PRESENT, ALL):
-        made = chosen_segments(made, wanted, report=report)
+    if not mask.segments:
+        whole = mask.grid == layer.pyramid.info.grid
+        raise Unsupported(f"layer {layer.name!r} shows no object{'' if whole else ' in this part'}")
+    made = mask if wanted == PRESENT else chosen_segments(mask, wanted, report=report)
     if not module.KEEPS.instances:
         message = "values are the ids of objects; which annotations they are is not kept"
         report.lose("dropped", "instance", message)
