@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.drawing import make_workspace
+from tests.browser.drawing import SIZE, make_workspace
 
 HERE = Path(__file__).parent
 FLAGS = [
@@ -160,12 +160,14 @@ def address(made: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
-    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to.
-
-    A file of tests may say in `SIZE` how large its pages are.
-    """
-    size = getattr(request.module, "SIZE", {"width": 800, "height": 600})
-    context = browser.new_context(viewport=size)
+def page(browser: Any) -> Iterator[Any]:
+    """A blank page; its `errors` are what the page logged as errors, `hosts` whom it talked to."""
+    context = browser.new_context(viewport={"width": 800, "height": 600})
     yield listen(context.new_page())
     context.close()
+
+
+@pytest.fixture
+def wide(page: Any) -> None:
+    """Let the page be of usual size."""
+    page.set_viewport_size(SIZE)

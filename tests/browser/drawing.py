@@ -1,5 +1,6 @@
 """Scenes and scans on screen that tests draw on, and what is stored of it."""
 
+import io
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from bigimage.model.labels import Label, Schema, Skeleton
 from fixtures.make import scene
 from fixtures.phantom import ct_series
 
-WIDE = {"width": 1280, "height": 800}
+SIZE = {"width": 1280, "height": 800}
 """Pages of usual size."""
 EXACT = 0.01
 """Pixels by which stored coordinates may differ from what was drawn."""
@@ -183,6 +184,20 @@ def pixels(made: Path, image: str, world: Any) -> np.ndarray:
     """Columns and rows of places in the image's frame."""
     grid = bi.open_workspace(made).image(image).info.grid
     return np.asarray(grid.to_index(np.asarray(world, dtype=float)))[..., ::-1]
+
+
+def live_mask(page: Any, address: str, image: str) -> np.ndarray:
+    """Values (y, x) of the annotations painted on the fly at the finest level."""
+    tiles = page.request.get(f"{address}/images/{image}/tiles/native").json()
+    matrix = tiles["tileMatrixSet"]["tileMatrices"][-1]
+    rows, columns = tiles["levels"][-1]["shape"]
+    out = np.zeros((matrix["matrixHeight"] * 256, matrix["matrixWidth"] * 256), np.int64)
+    for y in range(matrix["matrixHeight"]):
+        for x in range(matrix["matrixWidth"]):
+            url = f"{address}/images/{image}/live-mask/tiles/native/{matrix['id']}/{x}/{y}.npy"
+            tile = np.load(io.BytesIO(page.request.get(url).body()))
+            out[y * 256 : (y + 1) * 256, x * 256 : (x + 1) * 256] = tile[0]
+    return out[:rows, :columns]
 
 
 def clear(page: Any, address: str, image: str) -> None:

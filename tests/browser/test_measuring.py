@@ -11,7 +11,9 @@ from pyproj import Geod, Transformer
 import bigimage as bi
 from fixtures.phantom import ct_series
 from tests.browser.conftest import server
-from tests.browser.drawing import SIZE, Scene, stored
+from tests.browser.drawing import Scene, stored
+
+pytestmark = pytest.mark.usefixtures("wide")
 
 GEOD = Geod(ellps="WGS84")
 PLACES = {
@@ -54,11 +56,6 @@ def address(made: Path) -> Iterator[str]:
     """A server on that workspace."""
     with server(made) as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def wide(page: Any) -> None:
-    page.set_viewport_size(SIZE)
 
 
 def metres(words: str) -> float:

@@ -93,7 +93,7 @@ export class RangeControl {
 
   private typed(k: 0 | 1): void {
     const value = (k ? this.high : this.low).valueAsNumber;
-    if (!Number.isFinite(value)) return this.draw();
+    if (!Number.isFinite(value)) return this.tell(true);
     this.pick(k ? [this.shown[0], value] : [value, this.shown[1]]);
   }
 
@@ -136,7 +136,13 @@ export class RangeControl {
       s("path", { d: `M${from} ${HEIGHT}L${to} 0`, class: "ramp" }),
       ...[from, to].map((x) => s("path", { d: `M${x} 0V${HEIGHT}`, class: "handle" })),
     );
-    this.low.value = short(this.shown[0]);
-    this.high.value = short(this.shown[1]);
+    this.tell(false);
+  }
+
+  /** Write the values into their fields, but into none that somebody is typing in unless it must be. */
+  private tell(must: boolean): void {
+    for (const [k, field] of [this.low, this.high].entries()) {
+      if (must || document.activeElement !== field) field.value = short(this.shown[k]);
+    }
   }
 }

@@ -4,8 +4,9 @@ import TileLayer from "ol/layer/Tile";
 import type XYZ from "ol/source/XYZ";
 import { hideQuery, type ShownMask } from "../annotate/layers";
 import type { ImageRecord } from "../api";
+import { tell } from "../toast";
 import type { SceneMap } from "./map";
-import { mercatorSource, nativeSource, template, type Mercator, type Native } from "./tiles";
+import { mend, mercatorSource, nativeSource, template, type Mercator, type Native } from "./tiles";
 
 /** The layers that are shown. */
 export class MaskTiles {
@@ -63,6 +64,7 @@ export class MaskTiles {
   private add(key: string, mask: ShownMask): TileLayer<XYZ> {
     const url = this.url(mask);
     const source = this.scene.mode === "map" && this.mercator ? mercatorSource(this.mercator, url) : nativeSource(this.native, url);
+    mend(source, (message) => tell(`Some of the mask is missing: ${message}`, "bad"));
     const layer = new TileLayer({ source, zIndex: 5 });
     layer.on("prerender", (event) => {
       // a class between two classes would be a third one

@@ -7,11 +7,9 @@ import { defaults as controls } from "ol/control/defaults";
 import { defaults as interactions } from "ol/interaction/defaults";
 import MouseWheelZoom from "ol/interaction/MouseWheelZoom";
 import TileLayer from "ol/layer/Tile";
-import type { TileSourceEvent } from "ol/source/Tile";
 import type XYZ from "ol/source/XYZ";
-import ImageTile from "ol/ImageTile";
-import { problemOf, type ImageRecord } from "../api";
-import { mercatorSource, nativeSource, template, type Mercator, type Native } from "./tiles";
+import type { ImageRecord } from "../api";
+import { mend, mercatorSource, nativeSource, template, type Mercator, type Native } from "./tiles";
 
 export type Mode = "native" | "map";
 
@@ -118,20 +116,8 @@ export class SceneMap {
   private source(): XYZ {
     const { native, mercator } = this.options;
     const made = this.mode === "map" && mercator ? mercatorSource(mercator, this.url()) : nativeSource(native, this.url());
-    made.on("tileloaderror", (event) => void this.explain(event));
+    mend(made, this.options.failed);
     return made;
-  }
-
-  /** Ask once more for a tile that failed, to hear why. */
-  private async explain(event: TileSourceEvent): Promise<void> {
-    const tile = event.tile;
-    const key = tile instanceof ImageTile ? tile.key : "";
-    try {
-      const answer = await fetch(key || this.url());
-      if (!answer.ok && answer.status !== 404) this.options.failed((await problemOf(answer)).message);
-    } catch {
-      this.options.failed("The server cannot be reached.");
-    }
   }
 
   private view(): View {

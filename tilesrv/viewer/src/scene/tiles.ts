@@ -1,9 +1,14 @@
 /** The tile sets of a raster, as OpenLayers wants them. */
 
+import ImageTile from "ol/ImageTile";
 import Projection from "ol/proj/Projection";
+import type VectorTileSource from "ol/source/VectorTile";
 import XYZ from "ol/source/XYZ";
 import TileGrid from "ol/tilegrid/TileGrid";
-import { address, getJson, imagePath, type ImageRecord } from "../api";
+import type Tile from "ol/Tile";
+import TileState from "ol/TileState";
+import VectorTile from "ol/VectorTile";
+import { address, ask, getJson, imagePath, Problem, words, type ImageRecord } from "../api";
 import { Grid2 } from "../grid";
 
 interface Matrix {
@@ -82,4 +87,37 @@ export function nativeSource(native: Native, url: string): XYZ {
 /** Source of pictures in web mercator. */
 export function mercatorSource(mercator: Mercator, url: string): XYZ {
   return new XYZ({ url, projection: "EPSG:3857", tileGrid: mercator.tileGrid, wrapX: false, transition: 120 });
+}
+
+/** Seconds after which tiles that failed are asked for again, each time; the last for ever. */
+const AGAIN = [2, 5, 15, 45] as const;
+/** Milliseconds in which one tile's reason stands for those of others. */
+const SAME = 1000;
+
+/** Tell why tiles fail, and ask for them again: a server comes back, and what is on screen then fills up. */
+export function mend(source: XYZ | VectorTileSource, failed: (message: string) => void): void {
+  const waiting = new Set<Tile>();
+  let [told, rounds, timer] = [-SAME, 0, 0];
+  const again = (): void => {
+    timer = 0;
+    // tiles of annotations cannot be asked for one by one
+    if ([...waiting].some((tile) => tile instanceof VectorTile)) source.refresh();
+    else for (const tile of waiting) if (tile instanceof ImageTile && tile.getState() === TileState.ERROR) tile.load();
+    waiting.clear();
+  };
+  source.on("tileloadend", () => (rounds = 0));
+  source.on("tileloaderror", ({ tile }) => {
+    if (!(tile instanceof ImageTile || tile instanceof VectorTile)) return;
+    const wait = (): void => {
+      waiting.add(tile);
+      timer ||= window.setTimeout(again, 1000 * (AGAIN[rounds++] ?? AGAIN[3]));
+    };
+    if (performance.now() - told < SAME) return wait();
+    told = performance.now();
+    ask(tile.key).then(wait, (error: unknown) => {
+      if (error instanceof Problem && error.status === 404) return; // there is no such tile
+      failed(words(error));
+      wait();
+    });
+  });
 }

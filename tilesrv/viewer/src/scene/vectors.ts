@@ -10,7 +10,8 @@ import { renderXYZTemplate } from "ol/uri";
 import type { Labels } from "../annotate/labels";
 import type { ImageRecord } from "../api";
 import { countStyle, styleOf } from "./styles";
-import { template, type Mercator, type Native } from "./tiles";
+import { tell } from "../toast";
+import { mend, template, type Mercator, type Native } from "./tiles";
 
 export interface VectorsOptions {
   image: ImageRecord;
@@ -75,13 +76,15 @@ export class VectorTiles {
 
   private source(): VectorTileSource {
     const { native, mercator } = this.options;
-    return new VectorTileSource({
+    const made = new VectorTileSource({
       format: new MVT({ idProperty: "id" }),
       tileUrlFunction: this.addresses(),
       wrapX: false,
       projection: this.mode === "map" && mercator ? "EPSG:3857" : native.projection,
       tileGrid: this.tileGrid(),
     });
+    mend(made, (message) => tell(`Some annotations are missing: ${message}`, "bad"));
+    return made;
   }
 
   private style(feature: FeatureLike): ReturnType<typeof styleOf> | ReturnType<typeof countStyle> | undefined {

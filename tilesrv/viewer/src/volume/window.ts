@@ -74,10 +74,10 @@ export class WindowPanel {
   private typed(): void {
     const [center, width] = [this.center.valueAsNumber, this.width.valueAsNumber];
     if (Number.isFinite(center) && width > 0) this.shared.set({ range: [center - width / 2, center + width / 2] });
-    this.show();
+    this.show(true);
   }
 
-  private show(): void {
+  private show(must = false): void {
     const { range, inverted } = this.shared.now;
     const shown = this.presets.findIndex((preset) => this.isShown(preset));
     fill(
@@ -88,8 +88,10 @@ export class WindowPanel {
     );
     // a window of the file is told as the file says it, though its ends lie half a stored value further in
     const preset = this.presets[shown];
-    this.center.value = short(preset?.center ?? (range[0] + range[1]) / 2);
-    this.width.value = short(preset?.width ?? range[1] - range[0]);
+    const told = [preset?.center ?? (range[0] + range[1]) / 2, preset?.width ?? range[1] - range[0]];
+    for (const [k, field] of [this.center, this.width].entries()) {
+      if (must || document.activeElement !== field) field.value = short(told[k]); // somebody may be typing
+    }
     this.inverted.checked = inverted;
     this.control.show(this.stats, range, this.usual);
   }
