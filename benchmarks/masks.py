@@ -4,7 +4,7 @@
     python benchmarks/masks.py --count 1000000 --side 81920
     python benchmarks/masks.py --contours
 
-Times are of this process, kernels loaded, after one warming paint; the peak of its memory is printed at the end.
+Times are of this process, kernels loaded; the peak of its memory is printed at the end.
 Kernels are compared with their peers in `burn.py`; this is the whole way, from the database to files of all levels.
 """
 
@@ -30,12 +30,14 @@ from bigimage.model.change import Edited
 from bigimage.model.image import Band, ImageInfo
 from bigimage.model.labels import Label, Schema
 from bigimage.model.shape import PlanarContours, Polygon
+from bigimage.pyramid import downsample
 from bigimage.pyramid.location import METADATA, group_document, write_json
+from bigimage.rasterize import burn
 from bigimage.rasterize.easel import StoreLink
 from bigimage.rasterize.paint import Order, Studio, paint
 from bigimage.store.leases import SqlLeases
 from bigimage.store.opening import open_store
-from tilesrv.live import Live
+from tilesrv.live import Kept, Live
 
 EDITS = 30
 TILES = 200
@@ -75,6 +77,8 @@ def scene(count: int, side: int, workers: int) -> None:
         store = place.link.store
         store.load("scene", annotations(), author="me")
         order = Order(workers=workers)
+        burn.warm()
+        downsample.warm()
         start = time.perf_counter()
         layer = paint(place, order)
         print(f"paint {count} polygons on {side} x {side}, {workers} threads: {time.perf_counter() - start:.1f} s")
@@ -91,8 +95,10 @@ def scene(count: int, side: int, workers: int) -> None:
             edits.append(time.perf_counter() - start)
         print(f"an edit, until all levels show it: {quantiles(edits[1:])}")
         live = Live(store, "scene", layer.pyramid.grids, layer.painted.palette, "center", None)
-        for level in range(0, len(layer.pyramid.grids), 2):
-            print(f"live tile of 256 pixels at level {level}: {quantiles(_look(live, level, rng))}")
+        kept = replace(live, kept=Kept(layer.pyramid, ()))
+        for level in range(len(layer.pyramid.grids)):
+            alone, beside = (quantiles(_look(one, level, rng)) for one in (live, kept))
+            print(f"live tile of 256 pixels at level {level}: {alone}; where a layer is stored: {beside}")
         store.close()
 
 
