@@ -25,7 +25,7 @@ CALLS = ("writev", "replace", "rename", "mkdir", "unlink", "rmdir", "fsync", "op
 OPTIONS = IngestOptions(name="scene", workers=1)
 
 
-def _die_before(moment: int, seen: Path | None = None) -> None:
+def die_before(moment: int, seen: Path | None = None) -> None:
     """Let this process die of SIGKILL instead of its call number `moment`; count calls in a file."""
     counter = itertools.count()
 
@@ -54,7 +54,7 @@ def _attempt(source: Path, workspace: Path, moment: int, seen: Path | None = Non
     if child == 0:
         # no clean-up of this process may run in its copy
         try:
-            _die_before(moment, seen)
+            die_before(moment, seen)
             ingest([source], workspace, OPTIONS)
             os._exit(0)
         finally:

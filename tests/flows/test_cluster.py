@@ -1,4 +1,4 @@
-"""Ingest on a real dask cluster: the same bytes as on threads, and a worker that dies costs nothing but time."""
+"""Ingest and painting on a real dask cluster: the same bytes as on threads; a worker that dies costs only time."""
 
 import json
 import os
@@ -6,8 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import distributed
 import numpy as np
@@ -15,8 +17,13 @@ import pytest
 
 from bigimage import parallel
 from bigimage.errors import BackendError, DataError
+from bigimage.model.change import Edited
+from bigimage.pyramid import layout
 from bigimage.pyramid.validate import validate
+from bigimage.rasterize.layer import Layer
+from bigimage.rasterize.paint import Order, Studio, paint
 from bigimage.workspace import open_workspace
+from tests.painting import drawn, load, raster, rectangle, store_of, studio
 from tests.pyramids import digest, noise
 from tests.rasters import NORTH_UP, UTM, write
 
@@ -107,6 +114,89 @@ def test_a_worker_killed_in_mid_run_changes_nothing(
     assert killed
     assert _content(tmp_path) == expected
     assert validate(tmp_path / "images" / "scene") == []
+
+
+# ---- painting
+
+
+@pytest.fixture(scope="module")
+def small_shards() -> Iterator[None]:
+    """Plans of many units for a small image; workers are handed plans, and make none."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(layout, "SHARD_SIDES", (256,))
+        yield
+
+
+@pytest.fixture
+def place(tmp_path: Path, small_shards: None) -> Iterator[Studio]:
+    """A scene of 90 shards with overlapping polygons of three labels."""
+    made = studio(tmp_path, raster((2300, 2200)))
+    rng = np.random.default_rng(8)
+    shapes = [
+        rectangle(made.info, (r, r + rng.uniform(1, 200)), (c, c + rng.uniform(1, 200)))
+        for r, c in rng.uniform(-20, 2250, (300, 2))
+    ]
+    load(made, [drawn(made.info, k + 1, s, ("house", "road", "field")[k % 3]) for k, s in enumerate(shapes)])
+    yield made
+    store_of(made).close()
+
+
+def _all_files(layer: Layer) -> dict[str, bytes]:
+    """Every file of a layer but what says which one it is."""
+    root = Path(layer.pyramid.path)
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.parent != root}
+
+
+@pytest.mark.parametrize("mode", ["semantic", "panoptic"])
+def test_two_worker_processes_paint_the_same_bytes_as_one_thread(cluster: Any, place: Studio, mode: str) -> None:
+    here = paint(place, Order(name="here", mode=mode))
+    steps: list[tuple[int, int]] = []
+    there = paint(
+        place,
+        Order(name="there", mode=mode, scheduler=cluster.scheduler_address),
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert _all_files(there) == _all_files(here)
+    assert len(steps) > 8
+    assert steps[-1][0] == steps[-1][1]
+    # an edit is painted by the cluster as well
+    one = store_of(place).get(UUID(int=1))
+    store_of(place).apply("scene", [Edited(replace(one, label="field"), 1)], author="ann")
+    again = paint(place, Order(name="there", scheduler=cluster.scheduler_address))
+    assert _all_files(again) == _all_files(paint(place, Order(name="here")))
+
+
+def _slow_paint(seconds: float) -> int:
+    """Let shards of layers be written slowly in a worker; returns its process."""
+    from bigimage.rasterize import run
+
+    real = run.write_shard
+
+    def write_shard(path: Path, pieces: Any) -> None:
+        real(path, pieces)
+        time.sleep(seconds)
+
+    run.write_shard = write_shard
+    return os.getpid()
+
+
+def test_a_worker_killed_while_painting_changes_nothing(cluster: Any, place: Studio) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        pids = list(client.run(_slow_paint, 0.05).values())
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not list(place.folder.glob("labels/.there.unfinished/0/image/c/*/*[0-9]")):
+            time.sleep(0.01)
+        os.kill(pids[0], signal.SIGKILL)
+        killed.append(pids[0])
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    there = paint(place, Order(name="there", mode="instance", scheduler=cluster.scheduler_address))
+    killer.join()
+    assert killed
+    assert _all_files(there) == _all_files(paint(place, Order(name="here", mode="instance")))
 
 
 def _refuse(n: int) -> int:

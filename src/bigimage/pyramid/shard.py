@@ -163,6 +163,12 @@ def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
             rest = rest[os.write(descriptor, rest) :]
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed left below a folder, where nobody writes now. Raises BackendError."""
+    for left in folder.rglob("*" + PARTIAL):
+        remove_shard(left)
+
+
 def count_shards(folder: Path) -> int:
     """Number of shards stored of the array in a folder."""
     return sum(not name.endswith(PARTIAL) for _, _, names in os.walk(folder / "c") for name in names)

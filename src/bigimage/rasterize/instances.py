@@ -36,6 +36,8 @@ _ABOUT = {
     "version": "version of the annotation that is shown",
 }
 _TYPES = {"id": "uint32", "annotation": "uint8", "value": "uint32", "version": "uint32"}
+_WRITTEN = ("id", "value", "version", "annotation")
+"""Columns in the order in which they are written: by the last one, an update that was killed finds its rows again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,9 +305,9 @@ class InstanceTable:
         if not chunk["id"].any():
             self._remove(number)
             return
-        for name, column in chunk.items():
+        for name in _WRITTEN:
             spec = _spec(name, ROWS)
-            pieces = encode_shard(column, spec)
+            pieces = encode_shard(chunk[name], spec)
             if pieces is None:
                 remove_shard(self._path(number, name))
             else:
@@ -313,7 +315,7 @@ class InstanceTable:
 
     def _remove(self, number: int) -> None:
         """Remove a chunk."""
-        for name in _TYPES:
+        for name in _WRITTEN:
             remove_shard(self._path(number, name))
 
     def _path(self, number: int, name: str) -> Path:
