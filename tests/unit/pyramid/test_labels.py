@@ -6,14 +6,19 @@ import pytest
 import zarr
 
 from bigimage.errors import InputError, NotFound
+from bigimage.pyramid import labels
 from bigimage.pyramid.labels import (
+    TABLE,
     LabelClass,
     check_layer_name,
     color_bytes,
     layer_folder,
     layer_names,
     list_layer,
+    publish_layer,
+    relabel_layer,
     remove_layer,
+    unfinished_folder,
     write_layer,
 )
 from bigimage.pyramid.layout import PyramidPlan, plan_pyramid
@@ -82,6 +87,57 @@ def test_a_removed_layer_is_gone_everywhere(image: Path, plan: PyramidPlan) -> N
     assert not [key for key in known if key.startswith("labels/town")]
     with pytest.raises(NotFound, match="there are water"):
         remove_layer(image, "town")
+
+
+def made_beside(image: Path, plan: PyramidPlan, name: str, classes: tuple[LabelClass, ...]) -> None:
+    folder = unfinished_folder(image, name)
+    write_layer(folder, plan, name=name, classes=classes, facts={"mode": "semantic"}, method="mode")
+
+
+def told(folder: Path) -> list[str]:
+    """Names that a layer tells."""
+    return [p["name"] for p in read_json(folder / METADATA)["attributes"]["ome"]["image-label"]["properties"]]
+
+
+@pytest.mark.parametrize("system", ["exchanges", "renames"])
+def test_a_layer_takes_its_place_in_one_step(
+    image: Path, plan: PyramidPlan, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    if system == "renames":
+        monkeypatch.setattr(labels, "_EXCHANGE", 1 << 30)  # a flag that no system knows
+    made_beside(image, plan, "town", CLASSES[:1])
+    assert layer_names(image) == []
+    publish_layer(image, "town")
+    assert (layer_names(image), told(layer_folder(image, "town"))) == (["town"], ["house"])
+    made_beside(image, plan, "town", CLASSES)
+    assert told(layer_folder(image, "town")) == ["house"]
+    publish_layer(image, "town")
+    assert told(layer_folder(image, "town")) == ["house", "field"]
+    assert sorted(path.name for path in (image / "labels").iterdir()) == ["town", METADATA]
+
+
+def test_a_layer_tells_other_values_when_they_changed(image: Path, plan: PyramidPlan) -> None:
+    add(image, plan, "town")
+    folder = layer_folder(image, "town")
+    assert not relabel_layer(folder, CLASSES)
+    assert relabel_layer(folder, [LabelClass(5, "house", None, {"annotation": "x"})])
+    label = read_json(folder / METADATA)["attributes"]["ome"]["image-label"]
+    # OME wants no empty list of colours
+    assert label == {
+        "source": {"image": "../../"},
+        "properties": [{"label-value": 5, "name": "house", "annotation": "x"}],
+    }
+    assert validate(folder) == []
+
+
+def test_the_tables_of_layers_are_consolidated_too(image: Path, plan: PyramidPlan) -> None:
+    table = layer_folder(image, "town") / TABLE
+    write_json(table / METADATA, group_document({"rows": 4}))
+    write_json(table / "id" / METADATA, plan.levels[0].image.document({}))
+    add(image, plan, "town")
+    root = zarr.open_group(str(image), mode="r", use_consolidated=True)
+    assert root["labels/town/instances"].attrs["rows"] == 4
+    assert "labels/town/instances/id" in read_json(image / METADATA)["consolidated_metadata"]["metadata"]
 
 
 def test_a_foreign_store_has_no_consolidated_documents_to_keep(tmp_path: Path, plan: PyramidPlan) -> None:
