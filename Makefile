@@ -11,13 +11,14 @@ KERNELS := $(shell find src -name '*.py')
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help demo test lint types docs lock bench viewer system clean
+.PHONY: help demo test lint types docs lock bench readers viewer system clean
 
 help:
 	@echo "make demo   ingest a real scene and scan, paint, export, and serve (SCENE=… SCAN=… SERVE=0)"
 	@echo "make test   linters, types, documents and all tests"
 	@echo "make docs   build the documents into site/"
 	@echo "make bench  measure against other libraries and print the tables"
+	@echo "make readers  read exports back with the tools that they are for, in an environment of their own"
 	@echo "make lock   resolve the dependencies again (UPGRADE=1 for newer releases)"
 	@echo "make clean  remove everything that was made here"
 
@@ -90,6 +91,9 @@ BENCHMARKS := ingest tiles serve
 bench: .venv/test.stamp .venv/kernels.stamp
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+readers: .venv/test.stamp
+	$(BIN)/python -m benchmarks.readers
+
 # One resolution for every Python from 3.11 up; the demo's set is held to the versions of the whole.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" pyproject.toml requirements/build.in
@@ -98,5 +102,5 @@ lock: .venv/test.stamp
 	$(COMPILE) --extra demo --constraint requirements/lock.txt --output-file requirements/demo.txt
 
 clean:
-	rm -rf .venv site build dist .pytest_cache .ruff_cache .hypothesis tilesrv/viewer/dist tilesrv/viewer/node_modules tests/browser/node_modules
+	rm -rf .venv .venv-readers site build dist .pytest_cache .ruff_cache .hypothesis tilesrv/viewer/dist tilesrv/viewer/node_modules tests/browser/node_modules
 	find src tilesrv tests fixtures benchmarks -name __pycache__ -type d -exec rm -rf {} +

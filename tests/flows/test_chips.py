@@ -76,7 +76,7 @@ def test_pycocotools_reads_each_split_and_finds_its_pictures(workspace: Workspac
     chips(workspace, tmp_path / "set", "coco")
     total = 0
     for split in ("train", "val", "test"):
-        coco = COCO(str(tmp_path / "set" / "annotations" / f"{split}.json"))
+        coco = COCO(str(tmp_path / "set" / "annotations" / f"instances_{split}.json"))
         for image in coco.loadImgs(coco.getImgIds()):
             assert (tmp_path / "set" / "images" / split / image["file_name"]).is_file()
         for annotation in coco.loadAnns(coco.getAnnIds()):

@@ -95,7 +95,7 @@ def test_slices_are_what_pycocotools_sees(space: Workspace, tmp_path: Path) -> N
     add_volume(space, "scan", patient="a")
     made = chips(space, "scan", tmp_path / "set", "coco", size=64, window=(40, 400), val=0.0)
     assert [c["start"][0] for c in made] == list(range(12))
-    coco = COCO(str(tmp_path / "set" / "annotations" / "train.json"))
+    coco = COCO(str(tmp_path / "set" / "annotations" / "instances_train.json"))
     names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
     for chip, image in zip(made, coco.loadImgs(coco.getImgIds()), strict=True):
         z = chip["start"][0]

@@ -266,7 +266,9 @@ class _Writer:
         for split in SPLITS:
             count = sum(s == split for _, s in listed)
             if count:
-                target = self.folder / "annotations" / f"{split}{self.module.SUFFIXES[0]}"
+                # as the files of COCO itself are named, by which its readers know them
+                name = f"instances_{split}" if self.module.NAME == "coco" else split
+                target = self.folder / "annotations" / f"{name}{self.module.SUFFIXES[0]}"
                 self.module.write_pages(target, pages(count), **keywords)
         return made
 
@@ -288,7 +290,9 @@ class _Writer:
         array, grid = cutter.pixels(chip.box), cutter.grid.crop(chip.box)
         if self.options.pictures == "nii" and array.ndim == 3:
             array = array[:, None]
-        path = _in_folder(self.folder / "images" / split, name)
+        # the devkit of Pascal VOC keeps all pictures in one folder, its splits in lists
+        devkit = self.module is not None and self.module.NAME == "voc"
+        path = _in_folder(self.folder / "JPEGImages" if devkit else self.folder / "images" / split, name)
         write_picture(path, array, grid, format=self.options.pictures)
         return name
 
