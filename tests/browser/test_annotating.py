@@ -1,6 +1,5 @@
 """Drawing in the web viewer: what is stored is what was drawn, whoever else draws and whatever the server does."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import pytest
 from rasterio.features import rasterize
 
 import bigimage as bi
-from tests.browser.drawing import EXACT, WIDE, Scene, clear, pixels, stored
+from tests.browser.drawing import EXACT, Scene, clear, live_mask, pixels, stored
 
-SIZE = WIDE
+pytestmark = pytest.mark.usefixtures("wide")
 
 
 def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
@@ -56,10 +55,28 @@ def test_every_shape_is_stored_where_it_was_drawn(page: Any, address: str, made:
     # the first edge was drawn from left to right, and the box lies below it: across points up
     first = np.array(rotated["center"]) - along * long / 2 + across * wide / 2
     close([first, first + along * long], (-300, -50), (-200, -90))
+    assert np.array_equal(live_mask(page, address, "field"), painted_by_gdal(made, found))
     assert not page.errors
     page.reload()
     page.wait_for_selector(".label:has-text('pond') .label-count:text-is('6')")
     clear(page, address, "field")
+
+
+def painted_by_gdal(made: Path, found: dict[str, Any]) -> np.ndarray:
+    """Values (900, 1200) of the shapes as GDAL burns their outlines; of the ellipse by its own equation."""
+    shapes = []
+    for feature in found.values():
+        geometry = feature["geometry"]
+        if feature.get("shape", {}).get("type") == "ellipse":
+            continue
+        places = pixels(made, "field", np.array(geometry["coordinates"]))
+        shapes.append(({"type": geometry["type"], "coordinates": places.tolist()}, 1))
+    out = rasterize(shapes, out_shape=(900, 1200), dtype="int64")
+    (x, y), (a, b) = (np.array(found["ellipse"]["shape"][name]) for name in ("center", "radii"))
+    (column, row), (right, below) = pixels(made, "field", [(x, y), (x + a, y - b)])
+    rows, columns = np.mgrid[:900, :1200] + 0.5
+    out[((columns - column) / (right - column)) ** 2 + ((rows - row) / (below - row)) ** 2 <= 1] = 1
+    return out
 
 
 def test_a_corner_is_moved_undone_and_redone(page: Any, address: str, made: Path) -> None:
@@ -134,20 +151,6 @@ def test_boxes_and_ellipses_follow_their_handles(page: Any, address: str, made: 
     assert feature["shape"]["type"] == "rotated-box"
     assert feature["shape"]["rotation"] == pytest.approx(270, abs=0.5)
     clear(page, address, "field")
-
-
-def live_mask(page: Any, address: str, image: str) -> np.ndarray:
-    """Values (y, x) of the annotations painted on the fly at the finest level."""
-    tiles = page.request.get(f"{address}/images/{image}/tiles/native").json()
-    matrix = tiles["tileMatrixSet"]["tileMatrices"][-1]
-    rows, columns = tiles["levels"][-1]["shape"]
-    out = np.zeros((matrix["matrixHeight"] * 256, matrix["matrixWidth"] * 256), np.int64)
-    for y in range(matrix["matrixHeight"]):
-        for x in range(matrix["matrixWidth"]):
-            url = f"{address}/images/{image}/live-mask/tiles/native/{matrix['id']}/{x}/{y}.npy"
-            tile = np.load(io.BytesIO(page.request.get(url).body()))
-            out[y * 256 : (y + 1) * 256, x * 256 : (x + 1) * 256] = tile[0]
-    return out[:rows, :columns]
 
 
 def test_a_drawn_polygon_is_painted_pixel_by_pixel(page: Any, address: str) -> None:

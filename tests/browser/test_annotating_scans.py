@@ -8,9 +8,9 @@ import pytest
 from rasterio.features import rasterize
 
 from bigimage.geometry.planes import PlaneName
-from tests.browser.drawing import EXACT, WIDE, Scan, clear, stored
+from tests.browser.drawing import EXACT, Scan, clear, stored
 
-SIZE = WIDE
+pytestmark = pytest.mark.usefixtures("wide")
 EACH_PLANE = pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 CORNERS = ((0.4, 0.4), (0.6, 0.42), (0.62, 0.6), (0.38, 0.58))
 
@@ -229,6 +229,21 @@ def test_contours_are_copied_and_filled_in_between(page: Any, address: str, made
     scan.saved()
     (feature,) = stored(page, address, "ct")
     assert len(feature["shape"]["rings"]) == 3
+    assert not page.errors
+    clear(page, address, "ct")
+
+
+def test_a_contour_drawn_freely_over_itself_is_kept_whole(page: Any, address: str, made: Path) -> None:
+    scan = Scan.open(page, address, made, label="heart")
+    on_page, world = scan.places("axial", (0.4, 0.4), (0.6, 0.6), (0.6, 0.4), (0.4, 0.6))
+    scan.tool("p")
+    scan.click(*on_page)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".toast:has-text('crossed itself')")
+    scan.saved()
+    (feature,) = stored(page, address, "ct")
+    assert len(feature["shape"]["rings"]) == 2
+    assert np.array_equal(scan.painted(2), filled(scan, "axial", world))
     assert not page.errors
     clear(page, address, "ct")
 

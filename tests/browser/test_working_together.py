@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import bigimage as bi
 from bigimage.model.labels import Label, Schema
 from fixtures.make import scene
 from tests.browser.conftest import free_port, listen, server
-from tests.browser.drawing import WIDE, Scene, clear, pixels, stored
+from tests.browser.drawing import SIZE, Scene, clear, pixels, stored
 
-SIZE = WIDE
+pytestmark = pytest.mark.usefixtures("wide")
 
 
 def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address: str, made: Path) -> None:

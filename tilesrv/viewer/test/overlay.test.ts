@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Geometry, Position } from "../src/annotate/model";
-import { Crossed, joined, pieces, polygonsIn, without } from "../src/scene/overlay";
+import { crosses } from "../src/annotate/crossing";
+import { Crossed, joined, mended, pieces, polygonsIn, without } from "../src/annotate/overlay";
 
 function box(x0: number, y0: number, x1: number, y1: number): Position[] {
   return [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]];
@@ -73,15 +74,36 @@ test("areas that touch become one, others parts of one", () => {
 });
 
 test("what is taken away leaves a hole, a bay, or nothing", () => {
-  assert.equal(polygonsIn(without(polygon(box(0, 0, 9, 9)), [box(2, 2, 4, 4)]) ?? polygon())[0]?.length, 2);
-  assert.equal(areaOf(without(polygon(box(0, 0, 9, 9)), [box(-1, -1, 4, 4)])), 65);
-  assert.equal(without(polygon(box(0, 0, 9, 9)), [box(-1, -1, 10, 10)]), null);
+  assert.equal(polygonsIn(without(polygon(box(0, 0, 9, 9)), box(2, 2, 4, 4)) ?? polygon())[0]?.length, 2);
+  assert.equal(areaOf(without(polygon(box(0, 0, 9, 9)), box(-1, -1, 4, 4))), 65);
+  assert.equal(without(polygon(box(0, 0, 9, 9)), box(-1, -1, 10, 10)), null);
 });
 
 test("an outline that crosses itself is told, not mended", () => {
   const bow: Position[] = [[0, 0], [4, 4], [4, 0], [0, 4], [0, 0]];
   assert.throws(() => pieces(polygon(bow), [[1, -1], [1, 5]]), Crossed);
   assert.throws(() => joined([polygon(bow), polygon(box(0, 0, 1, 1))]), Crossed);
+});
+
+test("an outline that crosses itself is mended to all that it goes around", () => {
+  const bow: Position[] = [[0, 0], [4, 4], [4, 0], [0, 4], [0, 0]];
+  assert.deepEqual([mended(bow)?.type, areaOf(mended(bow))], ["MultiPolygon", 8]);
+  // a line drawn freely that runs past its beginning: what it goes around twice is inside, too
+  const loop: Position[] = [[0, 0], [10, 0], [10, 10], [-2, 10], [-2, -2], [4, -2], [4, 4], [0, 4], [0, 0]];
+  assert.equal(areaOf(mended(loop)), 12 * 12 - 6 * 2);
+  assert.equal(mended(box(0, 0, 3, 3))?.type, "Polygon");
+  assert.equal(mended([[0, 0], [1, 1], [2, 2], [0, 0]]), null);
+});
+
+test("it is told at once whether an outline crosses or touches itself", () => {
+  assert.ok(crosses([[0, 0], [4, 4], [4, 0], [0, 4]]));
+  assert.ok(!crosses([[0, 0], [4, 0], [4, 4], [0, 4]]));
+  assert.ok(crosses([[0, 0], [4, 0], [4, 4], [2, 0], [0, 4]])); // a corner on an edge
+  assert.ok(crosses([[0, 0], [4, 0], [2, 0], [2, 4]])); // back upon itself
+  assert.ok(!crosses([[0, 0], [2, 0], [4, 0], [4, 4]])); // straight on
+  const star = Array.from({ length: 400 }, (_, k): Position => [(20 + 9 * Math.sin(7 * k)) * Math.cos(k / 63.662), (20 + 9 * Math.sin(7 * k)) * Math.sin(k / 63.662)]);
+  assert.ok(!crosses(star));
+  assert.ok(crosses([...star.slice(0, 200), [0, 30], ...star.slice(200)]));
 });
 
 test("pieces of random cuts cover the area again", () => {

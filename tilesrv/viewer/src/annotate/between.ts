@@ -6,6 +6,8 @@
  * mean, weighted by how near it is to each, and holds what is positive.
  */
 
+import { crosses } from "./crossing";
+
 export type Place = readonly [number, number];
 
 /** Values on a lattice of nodes. */
@@ -21,6 +23,8 @@ export interface Field {
 /** Nodes along the longer side of a lattice. */
 const NODES = 256;
 const EDGE = 2;
+/** Part of a step that outlines keep from nodes. */
+const NODE = 1e-6;
 
 /** A lattice around rings, with room at its edges; `finest` is the least step that makes sense. */
 export function latticeOf(rings: readonly (readonly Place[])[], finest: number): Omit<Field, "values"> {
@@ -82,7 +86,7 @@ export function outlinesOf(field: Field): [number, number][][] {
       at = to;
     }
     const thin = thinned(ring, field.step / 10);
-    if (thin.length >= 3) rings.push(thin);
+    if (thin.length >= 3) rings.push(crosses(thin) ? ring : thin);
   }
   return rings;
 }
@@ -112,7 +116,8 @@ function placeOn({ values, wide, x0, y0, step }: Field, edge: number): [number, 
   const at = edge >> 1;
   const to = edge & 1 ? at + wide : at + 1;
   const [a, b] = [values[at] as number, values[to] as number];
-  const share = a / (a - b);
+  // never on a node itself, where outlines would meet
+  const share = Math.min(1 - NODE, Math.max(NODE, a / (a - b)));
   const [i, j] = [at % wide, Math.floor(at / wide)];
   return [x0 + step * (edge & 1 ? i : i + share), y0 + step * (edge & 1 ? j + share : j)];
 }

@@ -12,6 +12,7 @@ import Translate from "ol/interaction/Translate";
 import VectorLayer from "ol/layer/Vector";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import VectorSource from "ol/source/Vector";
+import { crosses } from "../annotate/crossing";
 import type { Labels } from "../annotate/labels";
 import { isSet, type Stroke } from "../annotate/brush";
 import type { Feature } from "../annotate/model";
@@ -258,6 +259,12 @@ export class Editor {
         return [{ id: feature.id, feature: { ...feature, geometry: null, shape: withPlaces(feature.shape, geometry.coordinates) } }];
       }
       if (!feature || !geometry || feature.shape) return [];
+      const rings = geometry.type === "Polygon" ? geometry.coordinates : geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
+      if (rings.some((ring) => crosses(ring.slice(0, -1)))) {
+        tell("So the outline would cross itself: it was left as it was.");
+        shown.setGeometry(mapGeometry(feature, native.grid) ?? undefined);
+        return [];
+      }
       return [{ id: feature.id, feature: { ...feature, geometry } }];
     }));
   }
@@ -373,8 +380,14 @@ export class Editor {
     if (this.tool === "hole") return this.cutHole(drawn);
     const line = drawn.geometry?.type === "LineString" ? drawn.geometry.coordinates : [];
     if (this.tool === "cut") return void this.surgery.cut(this.ids, line).catch(complain);
+    this.row?.follow(line.length); // while it ended, the line was a point short
     const keypoints = this.row?.shape(line);
     const shape = keypoints ?? drawn.shape;
+    const outer = drawn.geometry?.type === "Polygon" ? drawn.geometry.coordinates[0] ?? [] : [];
+    if (crosses(outer.slice(0, -1))) {
+      void this.surgery.mend(outer).then((id) => id && this.select([id]), complain);
+      return;
+    }
     const id = this.pen.add({ geometry: shape ? null : drawn.geometry, ...(shape ? { shape } : {}) });
     if (this.row) this.startRow();
     if (id) this.select([id]);

@@ -41,7 +41,7 @@ export class Surgery {
 
   /** Cut what is selected along a line; the largest piece goes on as what it was, the others are new. */
   async cut(ids: readonly string[], line: readonly Position[]): Promise<void> {
-    const { pieces } = await import("./overlay");
+    const { pieces } = await import("../annotate/overlay");
     const changes = this.guarded(() => this.free(ids).flatMap((feature): Change[] => {
       const geometry = plainOf(feature);
       const found = geometry && /Polygon|LineString/.test(geometry.type) ? pieces(geometry, line) : [];
@@ -59,7 +59,7 @@ export class Surgery {
     if (!first || !others.length) return tell("Select several annotations first: Shift and a click add one.");
     const masks = features.filter(isMask);
     if (masks.length === features.length) return this.keep(first, others, { geometry: null, shape: unitedMasks(masks.map((one) => one.shape)) });
-    const { joined, polygonsIn } = await import("./overlay");
+    const { joined, polygonsIn } = await import("../annotate/overlay");
     const areas = features.map(plainOf);
     if (areas.some((area) => !area || !polygonsIn(area).length)) return tell("Areas can be merged with areas, and painted pixels with painted pixels.", "bad");
     const geometry = this.guarded(() => joined(areas as Geometry[]));
@@ -73,13 +73,25 @@ export class Surgery {
     else tell("Only what has several parts can be split into them.");
   }
 
-  /** Take a ring out of what is selected. */
+  /** Store what was drawn with an outline that crosses itself as all that it winds around; its id. */
+  async mend(ring: Position[]): Promise<string | null> {
+    const { mended } = await import("../annotate/overlay");
+    const geometry = this.guarded(() => mended(ring));
+    if (!geometry) {
+      tell("This outline has no inside.", "bad");
+      return null;
+    }
+    tell("The outline crossed itself: all that it goes around was kept.");
+    return this.pen.add({ geometry });
+  }
+
+  /** Take a closed ring out of what is selected. */
   async carve(id: string, ring: Position[]): Promise<void> {
     const [feature] = this.free([id]);
     const geometry = feature && plainOf(feature);
-    const { polygonsIn, without } = await import("./overlay");
+    const { polygonsIn, without } = await import("../annotate/overlay");
     if (!feature || !geometry || !polygonsIn(geometry).length) return tell("Select a polygon first, then draw the hole in it.", "bad");
-    const left = this.guarded(() => ({ geometry: without(geometry, [ring]) }));
+    const left = this.guarded(() => ({ geometry: without(geometry, ring) }));
     if (!left) return;
     if (!left.geometry) return tell("Nothing would be left: delete the polygon instead.", "bad");
     this.perform([{ id, feature: plain(feature, left.geometry) }]);

@@ -117,8 +117,8 @@ export class VolumeAnnotations {
   private bind(options: VolumeAnnotationsOptions): void {
     const { keys, active } = options;
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => (this.ruler.isActive ? this.ruler.cancel() || this.pick("select") : this.editor.cancel()));
-    keys.add("Draw", ["Enter"], "Finish the line or contour", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.finish()));
-    keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.takeBack()));
+    keys.add("Draw", ["Enter"], "Finish the line or contour", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.pencil.finish()));
+    keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.pencil.takeBack()));
     const copy = (by: 1 | -1) => () => {
       const view = active();
       if (view) this.editor.copy(view, by);

@@ -1,42 +1,25 @@
 /** Annotations on the planes of a volume: shown, selected, drawn, changed. */
 
+import { crosses } from "../annotate/crossing";
 import type { Labels } from "../annotate/labels";
 import type { Stroke } from "../annotate/brush";
 import { Pen } from "../annotate/pen";
 import type { Feature, Position } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
-import { dot, length, subtract, type Point3 } from "../grid";
-import { tell } from "../toast";
+import { dot, type Point3 } from "../grid";
+import { complain, tell } from "../toast";
 import { MaskSlices, VolumeBrush } from "./brush";
 import type { Planes } from "./geometry";
 import { disc, distance, follow, outline, screenOf, toSegment, trace, type Spot } from "./marks";
 import { isInside, ringsOf, sectionsOf, withRing, type Section } from "./sections";
+import { Pencil, placesOf, type Sketch } from "./pencil";
 import { copied, filledBetween } from "./slices";
-import { cutSolid, handlesOf, solidBetween, solidMember, solidOf, withHandle, type Handle, type Solid } from "./solids";
+import { cutSolid, handlesOf, solidMember, solidOf, withHandle, type Handle, type Solid } from "./solids";
 import type { Overlay, PlaneView } from "./view";
 import type { Voxels } from "./voxels";
 
 export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "brush" | "eraser";
 const NEAR = 8;
-/** Screen pixels between two corners of a line drawn freely. */
-const STEP = 5;
-
-interface Sketch {
-  view: PlaneView;
-  index: number;
-  /** Corners in the patient. */
-  points: Point3[];
-  pointer: Spot | null;
-}
-
-/** A box or ellipse from one corner to the pointer. */
-interface Span {
-  view: PlaneView;
-  index: number;
-  from: Point3;
-  to: Point3;
-}
-
 /** A section on screen. */
 interface Drawn {
   kind: Section["kind"];
@@ -63,12 +46,11 @@ export interface VolumeEditorOptions {
 export class VolumeEditor implements Overlay {
   tool: VolumeTool = "select";
   private id: string | null = null;
-  private sketch: Sketch | null = null;
-  private span: Span | null = null;
   private moving: Feature | null = null;
   /** Which pull counts: another number means that it was given up. */
   private pulled = 0;
   readonly brush: VolumeBrush;
+  readonly pencil: Pencil;
   private readonly pen: Pen;
   private readonly masks: MaskSlices;
 
@@ -76,7 +58,9 @@ export class VolumeEditor implements Overlay {
     const { store, labels, voxels, redraw } = options;
     this.pen = new Pen(store, labels);
     this.masks = new MaskSlices(store, labels, voxels);
-    this.brush = new VolumeBrush({ voxels, redraw, colour: () => labels.colour(labels.current), done: (stroke, op) => this.paint(stroke, op) });
+    const colour = (): string => labels.colour(labels.current);
+    this.pencil = new Pencil({ colour, redraw, sketched: (sketch, tool) => this.sketched(sketch, tool), spanned: (solid) => this.store(null, solidMember(solid)) });
+    this.brush = new VolumeBrush({ voxels, redraw, colour, done: (stroke, op) => this.paint(stroke, op) });
     options.store.watch((changed) => {
       if (this.id && !options.store.features.has(this.id)) this.select(null);
       if (changed.size) options.redraw();
@@ -117,8 +101,7 @@ export class VolumeEditor implements Overlay {
       for (const one of drawn) this.drawOne(context, one, colour, id === this.id);
     }
     this.drawHandles(context, view);
-    if (this.sketch?.view === view) this.drawSketch(context, view, this.sketch);
-    if (this.span?.view === view) this.drawSpan(context, view, this.span);
+    this.pencil.draw(context, view);
     this.brush.draw(context, view);
   }
 
@@ -126,14 +109,6 @@ export class VolumeEditor implements Overlay {
     for (const { handle, at } of this.handles(view)) {
       disc(context, at, handle.some((side) => side !== 0) ? 5 : 6, handle.some((side) => side !== 0) ? "#fff" : "#3cc0ab");
     }
-  }
-
-  private drawSpan(context: CanvasRenderingContext2D, view: PlaneView, span: Span): void {
-    const { planes } = view;
-    const points = cutSolid(this.solid(span), planes.origins[span.index] ?? span.from, planes.normal, planes.halfStep(span.index));
-    context.beginPath();
-    trace(context, points.map((point) => screenOf(view, point)), true);
-    outline(context, this.options.labels.colour(this.options.labels.current), false);
   }
 
   /** Fill what rings enclose; a ring within another one is a hole, as in masks. */
@@ -161,38 +136,21 @@ export class VolumeEditor implements Overlay {
     if (selected && kind !== "solid") for (const point of points) disc(context, point, 3.5, "#fff");
   }
 
-  private drawSketch(context: CanvasRenderingContext2D, view: PlaneView, { points, pointer }: Sketch): void {
-    const colour = this.options.labels.colour(this.options.labels.current);
-    const shown = points.map((point) => screenOf(view, point));
-    if (pointer) shown.push(pointer);
-    context.beginPath();
-    trace(context, shown, false);
-    outline(context, colour, false);
-    for (const point of shown.slice(0, pointer ? -1 : undefined)) disc(context, point, 3, "#fff");
-  }
-
   // ---- pointers
 
   press(event: PointerEvent, view: PlaneView): boolean {
     if (event.button !== 0 || event.shiftKey) return false;
     if (this.tool === "select") return this.take(event, view);
     if (this.tool === "brush" || this.tool === "eraser") this.brush.press(event, view);
-    else if (this.tool === "box" || this.tool === "ellipse") this.stretch(event, view);
     else if (this.tool === "point") this.store({ type: "Point", coordinates: [...view.worldAt(event)] });
-    else this.corner(event, view);
+    else this.pencil.press(event, view);
     return true;
   }
 
   /** Follow the pointer with the line that is being drawn. */
   hover(event: PointerEvent, view: PlaneView): void {
     if (this.brush.op) this.brush.hover(event, view);
-    if (this.span?.view === view) {
-      this.span.to = view.worldAt(event);
-      this.options.redraw();
-    }
-    if (this.sketch?.view !== view) return;
-    this.sketch.pointer = view.at(event);
-    this.options.redraw();
+    this.pencil.hover(event, view);
   }
 
   /** The pointer went away. */
@@ -201,12 +159,9 @@ export class VolumeEditor implements Overlay {
     this.options.redraw();
   }
 
-  /** A double click ends a line; its second press put a corner on that of the first. */
+  /** A double click ends what is drawn. */
   double(): boolean {
-    const points = this.sketch?.points;
-    const [last, before] = [points?.at(-1), points?.at(-2)];
-    if (last && before && length(subtract(last, before)) < 1e-3 + NEAR / (this.sketch?.view.zoom ?? 1)) points?.pop();
-    this.finish();
+    this.pencil.double();
     return this.tool !== "select";
   }
 
@@ -300,101 +255,47 @@ export class VolumeEditor implements Overlay {
 
   // ---- drawing
 
-  private corner(event: PointerEvent, view: PlaneView): void {
-    const at: Spot = view.at(event);
-    if (!this.sketch || this.sketch.view !== view || this.sketch.index !== view.current) {
-      this.sketch = { view, index: view.current, points: [], pointer: at };
-    }
-    const sketch = this.sketch;
-    const first = sketch.points[0];
-    if (this.tool === "polygon" && first && sketch.points.length > 2 && distance(screenOf(view, first), at) <= NEAR) return this.finish();
-    sketch.points.push(view.worldAt(event));
-    this.freely(event, view, sketch);
-    this.options.redraw();
+  private sketched(sketch: Sketch, tool: "line" | "polygon"): void {
+    const points = sketch.points.map((point): Position => [...point]);
+    if (tool === "line") return this.store({ type: "LineString", coordinates: points });
+    const places = placesOf(sketch);
+    if (crosses(places)) void this.mend(sketch, places).catch(complain);
+    else this.keep(sketch, [points]);
   }
 
-  /** While the button is held, corners follow the pointer; a line drawn so ends when the button is let go. */
-  private freely(start: PointerEvent, view: PlaneView, sketch: Sketch): void {
-    let last: Spot = view.at(start);
-    let count = 0;
-    follow(start, view.canvas, (event) => {
-      const at: Spot = view.at(event);
-      if (this.sketch !== sketch || distance(at, last) < STEP) return;
-      sketch.points.push(view.worldAt(event));
-      [last, count] = [at, count + 1];
-      this.options.redraw();
-    }, () => {
-      if (count > 4 && this.sketch === sketch) this.finish();
-    });
-  }
-
-  /** From corner to corner: by dragging, or by two clicks. */
-  private stretch(event: PointerEvent, view: PlaneView): void {
-    const at = view.worldAt(event);
-    const begun = this.span;
-    if (begun?.view === view && begun.index === view.current) {
-      begun.to = at;
-      return this.finishSpan(begun);
-    }
-    const span: Span = { view, index: view.current, from: at, to: at };
-    this.span = span;
-    const start = view.at(event);
-    let far = false;
-    follow(event, view.canvas, (moved) => {
-      span.to = view.worldAt(moved);
-      far ||= distance(view.at(moved), start) > STEP;
-      this.options.redraw();
-    }, () => {
-      if (far && this.span === span) this.finishSpan(span);
-    });
-  }
-
-  private solid({ view, index, from, to }: Span): Solid {
-    const { right, down, normal } = view.planes;
-    return solidBetween(this.tool === "ellipse" ? "ellipse" : "box", from, to, { right, down, normal, half: view.planes.halfStep(index) });
-  }
-
-  private finishSpan(span: Span): void {
-    const [a, b] = [screenOf(span.view, span.from), screenOf(span.view, span.to)];
-    const isSeen = Math.min(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])) >= 2;
-    this.span = null;
-    if (isSeen) this.store(null, solidMember(this.solid(span)));
-    this.options.redraw();
-  }
-
-  /** Store what is being drawn. */
-  finish(): void {
-    const sketch = this.sketch;
-    this.sketch = null;
-    if (!sketch) return;
-    const points: Position[] = sketch.points.map((point) => [...point]);
-    const least = this.tool === "polygon" ? 3 : 2;
-    if (points.length < least) return this.options.redraw();
-    if (this.tool === "line") return this.store({ type: "LineString", coordinates: points });
+  /** Put rings that were drawn on what they belong to, or make them an object of their own. */
+  private keep(sketch: Sketch, rings: readonly Position[][]): void {
     const grown = this.goesOn(sketch);
-    if (grown) this.options.store.apply([{ id: grown.id, feature: withRing(grown, Infinity, points) }]);
-    else this.store({ type: "Polygon", coordinates: [[...points, points[0] ?? []]] });
+    const feature = rings.reduce<Feature | null>((sum, ring) => sum && withRing(sum, Infinity, ring), grown);
+    if (grown) this.options.store.apply([{ id: grown.id, feature }]);
+    else this.store(null, { type: "contours", rings });
+  }
+
+  /** Of an outline that crosses itself all that it goes around is kept. */
+  private async mend(sketch: Sketch, places: readonly Spot[]): Promise<void> {
+    const { mended, polygonsIn } = await import("../annotate/overlay");
+    const found = mended([...places, places[0] ?? [0, 0]].map((place) => [...place]));
+    if (!found) return tell("This outline has no inside.", "bad");
+    const { planes } = sketch.view;
+    this.keep(sketch, polygonsIn(found).flat().map((ring) => ring.slice(0, -1).map(([column = 0, row = 0]): Position => [...planes.toWorld({ index: sketch.index, row, column })])));
+    tell("The outline crossed itself: all that it goes around was kept.");
   }
 
   /** The selected object, where a contour belongs to it: on a slice where it has none yet, or as a hole in it. */
-  private goesOn({ view, points }: Sketch): Feature | null {
+  private goesOn(sketch: Sketch): Feature | null {
+    const { view } = sketch;
     const selected = this.id ? this.options.store.features.get(this.id) : undefined;
     const isLike = selected?.shape?.type === "contours" && selected.properties.label === this.options.labels.current;
     const origin = view.planes.origins[view.current];
     if (!isLike || !origin || this.isLocked(selected.id)) return null;
     const here = this.sections(view).filter((section) => section.id === selected.id);
     if (here.some((section) => section.kind === "band")) return null; // it is drawn on other planes
-    const places = points.map((point): [number, number] => {
-      const { row, column } = view.planes.toPicture(point, origin);
-      return [column, row];
-    });
+    const places = placesOf(sketch);
     const isHole = here.some((section) => places.every((place) => isInside(place, section.points)));
     return !here.length || isHole ? selected : null;
   }
 
-  private store(geometry: Feature["geometry"], member?: Feature["shape"]): void {
-    const rings = geometry?.type === "Polygon" ? geometry.coordinates.map((ring) => ring.slice(0, -1)) : null;
-    const shape = member ?? (rings ? { type: "contours" as const, rings } : undefined);
+  private store(geometry: Feature["geometry"], shape?: Feature["shape"]): void {
     const id = this.pen.add({ geometry, ...(shape ? { shape } : {}) });
     if (id) this.select(id);
   }
@@ -440,7 +341,7 @@ export class VolumeEditor implements Overlay {
 
   setTool(tool: VolumeTool): void {
     this.tool = tool;
-    [this.sketch, this.span] = [null, null];
+    this.pencil.take(tool === "line" || tool === "polygon" || tool === "box" || tool === "ellipse" ? tool : null);
     this.brush.op = tool === "brush" ? "add" : tool === "eraser" ? "subtract" : null;
     this.options.tool(tool);
     this.options.redraw();
@@ -450,15 +351,9 @@ export class VolumeEditor implements Overlay {
     if (this.moving) {
       this.pulled++;
       this.moving = null;
-    } else if (this.brush.cancel()) this.options.redraw();
-    else if (this.sketch || this.span) [this.sketch, this.span] = [null, null];
+    } else if (this.brush.cancel() || this.pencil.cancel()) this.options.redraw();
     else if (this.tool !== "select") this.setTool("select");
     else this.select(null);
-    this.options.redraw();
-  }
-
-  takeBack(): void {
-    this.sketch?.points.pop();
     this.options.redraw();
   }
 

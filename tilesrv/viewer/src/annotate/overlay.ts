@@ -12,7 +12,8 @@ import OverlayOp from "jsts/org/locationtech/jts/operation/overlay/OverlayOp.js"
 import SnapIfNeededOverlayOp from "jsts/org/locationtech/jts/operation/overlay/snap/SnapIfNeededOverlayOp.js";
 import Polygonizer from "jsts/org/locationtech/jts/operation/polygonize/Polygonizer.js";
 import IsValidOp from "jsts/org/locationtech/jts/operation/valid/IsValidOp.js";
-import type { Geometry, Position } from "../annotate/model";
+import { winding } from "./crossing";
+import type { Geometry, Position } from "./model";
 
 /** The parts of JTS that are used here; its own declarations leave most open. */
 interface Jts {
@@ -90,15 +91,34 @@ export function polygonsIn(geometry: Geometry): Polygon[] {
 
 /** What all of some areas cover together. Raises Crossed. */
 export function joined(areas: readonly Geometry[]): Areas | null {
-  const all = areas.flatMap(polygonsIn).map((rings): Jts => areaOf(rings));
-  const whole = all.reduce((sum, one) => overlay(sum, one, OverlayOp.UNION));
-  return asGeometry(polygonsOf(whole).map(ringsOf));
+  const all = areas.flatMap(polygonsIn).map(areaOf);
+  return asGeometry(all.length ? polygonsOf(united(all)).map(ringsOf) : []);
 }
 
-/** What is left of an area beyond another one; null for nothing. Raises Crossed. */
-export function without(area: Geometry, taken: Polygon): Areas | null {
-  const away = areaOf(taken);
-  const left = polygonsIn(area).flatMap((rings) => polygonsOf(overlay(areaOf(rings), away, OverlayOp.DIFFERENCE)));
+function united(parts: readonly Jts[]): Jts {
+  return parts.reduce((sum, one) => overlay(sum, one, OverlayOp.UNION));
+}
+
+/** All that a closed ring winds around, however often it crosses itself; null where it has no inside. */
+export function mended(ring: readonly Position[]): Areas | null {
+  const line = lineOf(ring);
+  const [{ x = 0, y = 0 } = {}] = line.getCoordinates();
+  // adding a place of its own puts a node wherever the line meets itself
+  const faces = facesOf(overlay(line, factory.createPoint(new Coordinate(x, y)) as Jts, OverlayOp.UNION));
+  const inside = faces.filter((face) => {
+    const place = InteriorPointArea.getInteriorPoint(face) as JtsPoint;
+    return winding(ring.slice(0, -1), [place.x, place.y]) !== 0;
+  });
+  return asGeometry(inside.length ? polygonsOf(united(inside)).map(ringsOf) : []);
+}
+
+/** What is left of an area beyond a closed ring; null for nothing. Raises Crossed. */
+export function without(area: Geometry, ring: readonly Position[]): Areas | null {
+  const taken = mended(ring);
+  let left = polygonsIn(area).map(areaOf);
+  for (const away of taken ? polygonsIn(taken).map(areaOf) : []) {
+    left = left.flatMap((part) => polygonsOf(overlay(part, away, OverlayOp.DIFFERENCE)));
+  }
   return asGeometry(left.map(ringsOf));
 }
 
@@ -122,12 +142,15 @@ export function pieces(geometry: Geometry, line: readonly Position[]): Geometry[
 
 /** Faces of the net that outline and line make, as far as they lie within the area. */
 function split(area: JtsPolygon, knife: JtsLine): JtsPolygon[] {
-  const rings = ringsOf(area).map((ring): Jts => lineOf(ring));
-  const net = [...rings, knife].reduce((sum, line) => overlay(sum, line, OverlayOp.UNION));
-  const polygonizer = new Polygonizer();
-  polygonizer.add(net);
-  const faces = (polygonizer.getPolygons() as { toArray(): JtsPolygon[] }).toArray();
+  const faces = facesOf(united([...ringsOf(area).map(lineOf), knife]));
   const inside = faces.filter((face) => SimplePointInAreaLocator.locate(InteriorPointArea.getInteriorPoint(face), area) === Location.INTERIOR);
   // a line that only touches leaves the outline alone, and the nodes on it are not wanted
   return inside.length > 1 ? inside : [area];
+}
+
+/** Areas that a net of lines encloses. */
+function facesOf(net: Jts): JtsPolygon[] {
+  const polygonizer = new Polygonizer();
+  polygonizer.add(net);
+  return (polygonizer.getPolygons() as { toArray(): JtsPolygon[] }).toArray();
 }
