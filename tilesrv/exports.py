@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bigimage.errors import InputError, NotFound
-from bigimage.exchange.chips import ChipOptions
 from bigimage.exchange.output import REPORT_SUFFIX
+from bigimage.exchange.pieces import ChipOptions
 from bigimage.formats.mask import FORMATS as MASKS
-from bigimage.formats.vector import FORMATS
 from bigimage.pyramid.labels import check_layer_name
 from tilesrv.bodies import read_object
 from tilesrv.context import context_of
@@ -27,7 +26,8 @@ from tilesrv.routing import USUAL, Endpoint, Operation
 
 BODY_LIMIT = 1 << 16
 MEMBERS = ("format", "layer", "region", "snapshot", "at", "strict", "options")
-_FLAGS = {"strict": "--strict", "unreviewed": "--unreviewed"}
+MASKS_FORMAT = "masks"
+"""Chips whose labels are pictures of values."""
 
 
 async def start_export(request: Request) -> Response:
@@ -53,7 +53,7 @@ def _wanted(members: Mapping[str, Any]) -> Wanted:
     options = members.get("options") or {}
     if members.get("format") not in known:
         problems.append(f"format is one of {', '.join(known)}")
-    if not isinstance(options, dict) or not all(_is_option(*pair) for pair in cast("dict[Any, Any]", options).items()):
+    if not _are_options(options):
         problems.append('options are texts by name, such as {"crs": "native"}')
     if not isinstance(members.get("strict", False), bool):
         problems.append("strict is true or false")
@@ -102,33 +102,36 @@ async def start_chips(request: Request) -> Response:
     """Cut an image to chips as a job, whose archive is fetched from `/jobs/{id}/output`."""
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
-    members = await read_object(request, limit=BODY_LIMIT, known=("format", *_KINDS))
-    await context.image(image)
+    members = await read_object(request, limit=BODY_LIMIT, known=("format", *_OTHERS, *_KINDS))
     arguments = _chip_arguments(members)
+    for name in (image, *(members.get("images") or ())):
+        await context.image(name)
     return await _launched(request, "chips", image, arguments, output=f"{image}-chips")
 
 
 def _chip_arguments(members: Mapping[str, Any]) -> list[str]:
-    """Arguments of `bigimage chips`. Raises InputError, BadRequest."""
+    """Arguments of `bigimage chips` behind its first image. Raises InputError, BadRequest."""
     format = members.get("format")
-    if format not in FORMATS or format not in WRITTEN:
-        raise InputError(f"format is one of {', '.join(WRITTEN)}")
+    known = (*WRITTEN, MASKS_FORMAT)
+    problems = [] if isinstance(format, str) and format in known else [f"format is one of {', '.join(known)}"]
+    kinds = _KINDS | _OTHERS
     given = {name: value for name, value in members.items() if name != "format" and value is not None}
-    problems = [f"{name} takes {_KINDS[name][1]}" for name, value in given.items() if not _KINDS[name][0](value)]
+    problems += [f"{name} takes {kinds[name][1]}" for name, value in given.items() if not kinds[name][0](value)]
     if problems:
         raise BadRequest(tuple(problems))
-    bands = given.pop("bands", None)
-    ChipOptions(**given)
-    arguments = [f"--format={format}"]
+    arguments = [*given.pop("images", ()), f"--format={format}"]
+    arguments += [f"--option={name}={value}" for name, value in sorted(given.pop("options", {}).items())]
+    cut: dict[str, Any] = {name: value for name, value in given.items() if name in _KINDS}
+    lists: dict[str, Any] = {name: tuple(value) for name, value in cut.items() if isinstance(value, list)}
+    ChipOptions(**{**cut, **lists})
     for name, value in given.items():
-        if not isinstance(value, bool):
-            arguments.append(f"--{name}={value}")
-        elif name in _FLAGS:
-            arguments += [_FLAGS[name]] if value else []
-        else:
-            arguments.append(f"--{name}" if value else f"--no-{name}")
-    if bands is not None:
-        arguments.append(f"--bands={','.join(map(str, bands))}")
+        flag = name.replace("_", "-")
+        if isinstance(value, list):
+            arguments.append(f"--{flag}={','.join(map(str, cast('list[object]', value)))}")
+        elif not isinstance(value, bool):
+            arguments.append(f"--{flag}={value}")
+        elif value or name == "empty":
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
     return arguments
 
 
@@ -145,16 +148,42 @@ def _is_bands(value: object) -> bool:
     return 0 < len(numbers) <= 1000 and all(_is_whole(n) and cast("int", n) >= 1 for n in numbers)
 
 
+def _is_pair(value: object) -> bool:
+    numbers = cast("list[object]", value) if isinstance(value, list) else []
+    return len(numbers) == 2 and all(map(_is_number, numbers))
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() and not value.startswith("-")
+
+
+def _is_images(value: object) -> bool:
+    names = cast("list[object]", value) if isinstance(value, list) else []
+    return 0 < len(names) <= 1000 and all(map(_is_word, names))
+
+
+def _are_options(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_option(*pair) for pair in cast("dict[Any, Any]", value).items())
+
+
 def _is_switch(value: object) -> bool:
     return isinstance(value, bool)
 
 
 _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(("size", "overlap", "block", "seed"), (_is_whole, "a whole number")),
+    **dict.fromkeys(("size", "overlap", "depth", "neighbours", "block", "seed"), (_is_whole, "a whole number")),
     **dict.fromkeys(("visible", "val", "test"), (_is_number, "a number")),
     **dict.fromkeys(("empty", "unreviewed"), (_is_switch, "true or false")),
-    "pictures": (lambda value: isinstance(value, str), "a text"),
+    **dict.fromkeys(("split_by", "pictures"), (_is_word, "a text")),
     "bands": (_is_bands, "a list of numbers of bands, counted from 1"),
+    "window": (_is_pair, "a list of two numbers, centre and width"),
+}
+"""What each option of chips must be."""
+_OTHERS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "images": (_is_images, "a list of further images"),
+    "snapshot": (_is_word, "the name of a snapshot"),
+    "strict": (_is_switch, "true or false"),
+    "options": (_are_options, "texts by name"),
 }
 
 
@@ -200,7 +229,7 @@ async def report(request: Request) -> Response:
 
 
 _BINARY = {"type": "string", "format": "binary"}
-_WHOLE, _NUMBER, _SWITCH = {"type": "integer"}, {"type": "number"}, {"type": "boolean"}
+_WHOLE, _NUMBER, _SWITCH, _TEXT = ({"type": kind} for kind in ("integer", "number", "boolean", "string"))
 _EXPORT_BODY: dict[str, Any] = {
     "type": "object",
     "required": ["format"],
@@ -220,12 +249,15 @@ _CHIPS_BODY: dict[str, Any] = {
     "required": ["format"],
     "additionalProperties": False,
     "properties": {
-        "format": {"type": "string", "enum": list(WRITTEN)},
-        **dict.fromkeys(("size", "overlap", "block", "seed"), _WHOLE),
+        "format": {"type": "string", "enum": [*WRITTEN, MASKS_FORMAT]},
+        "images": {"type": "array", "items": _TEXT},
+        **dict.fromkeys(("size", "overlap", "depth", "neighbours", "block", "seed"), _WHOLE),
         **dict.fromkeys(("visible", "val", "test"), _NUMBER),
-        **dict.fromkeys(("empty", "unreviewed"), _SWITCH),
-        "pictures": {"type": "string"},
+        **dict.fromkeys(("empty", "unreviewed", "strict"), _SWITCH),
+        **dict.fromkeys(("split_by", "pictures", "snapshot"), _TEXT),
         "bands": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+        "window": {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2},
+        "options": {"type": "object", "additionalProperties": _TEXT},
     },
 }
 

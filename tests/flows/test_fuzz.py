@@ -76,6 +76,7 @@ def _interface() -> Any:
     return found.exclude(path_regex="/changes/events$")  # it never ends
 
 
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
 schema = _interface()
 
 

@@ -99,7 +99,16 @@ def test_annotations_and_states_are_exported_as_jobs_too(client: httpx.Client) -
 
 
 def test_chips_come_as_an_archive(client: httpx.Client) -> None:
-    body = {"format": "yolo", "size": 128, "val": 0.5, "pictures": "png", "empty": False, "bands": [1]}
+    body = {
+        "format": "yolo",
+        "size": 128,
+        "val": 0.5,
+        "pictures": "png",
+        "empty": False,
+        "bands": [1],
+        "images": ["plain"],
+    }
+    body |= {"split_by": "block", "strict": False}
     job = finished(client, client.post("/images/scene/chips", json=body))
     assert (job["state"], job["kind"], job["output"]) == ("done", "chips", "scene-chips.zip")
     with zipfile.ZipFile(io.BytesIO(client.get(f"/jobs/{job['id']}/output").content)) as archive:
@@ -132,8 +141,14 @@ def test_a_job_that_fails_says_why_and_has_no_file(client: httpx.Client, space: 
         ("/images/scene/export", {"format": "geojson", "output": "/etc/passwd"}, ["'output'"]),
         ("/images/scene/export", {"format": "geojson", "options": {"a=b": "c"}}, ["options are"]),
         ("/images/scene/chips", {"format": "nifti"}, ["format is one of"]),
-        ("/images/scene/chips", {"format": "yolo", "size": "9", "val": True, "bands": [0]}, ["size", "val", "bands"]),
+        ("/images/scene/chips", {"format": {}}, ["format is one of"]),
+        (
+            "/images/scene/chips",
+            {"format": "yolo", "size": "9", "val": True, "bands": [0], "window": [1]},
+            ["size", "val", "bands", "window"],
+        ),
         ("/images/scene/chips", {"format": "yolo", "size": 2}, ["8 pixels"]),
+        ("/images/scene/chips", {"format": "yolo", "images": ["--debug"], "options": 1}, ["images", "options"]),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_every_reason(
@@ -148,4 +163,5 @@ def test_jobs_without_a_file_have_none_to_fetch(client: httpx.Client) -> None:
     job = finished(client, client.post("/images/scene/masks/town", json={"mode": "semantic"}))
     assert job["output"] is None
     assert "makes no file" in client.get(f"/jobs/{job['id']}/output").text
+    assert client.post("/images/scene/chips", json={"format": "coco", "images": ["nothing"]}).status_code == 404
     assert client.post("/images/nothing/export", json={"format": "geojson"}).status_code == 404
