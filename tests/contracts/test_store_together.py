@@ -3,11 +3,14 @@
 import multiprocessing
 import os
 import random
+import resource
+import signal
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -18,9 +21,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from bigimage.errors import BackendError, Conflict, InputError
+from bigimage.errors import BackendError, Conflict, DataError, InputError, NotFound
 from bigimage.model.annotation import Annotation
-from bigimage.model.change import Added, Clash, Edited
+from bigimage.model.change import Added, Clash, Edited, Logged, changed_id
 from bigimage.store import sqlite as sqlite_module
 from bigimage.store.opening import open_store
 from bigimage.store.sql import SqlStore
@@ -32,7 +35,9 @@ from tests.unit.model.examples import uid
 WRITERS = 16
 EDITS = 6
 ROUNDS = 25
-"""Times that two writers are killed: 50 kills."""
+"""Times that two processes of eight writers each are killed: 50 kills."""
+Acknowledged = tuple[UUID, int, str]
+"""Id, version and author of a change that was stored."""
 
 
 @pytest.fixture
@@ -119,8 +124,8 @@ def forks() -> multiprocessing.context.ForkServerContext:
 
 def _run_and_kill(
     forks: multiprocessing.context.ForkServerContext, place: str, *, seed: int, seconds: float
-) -> list[tuple[UUID, int]]:
-    """Let two writers write for a while, and kill them; what was acknowledged."""
+) -> list[Acknowledged]:
+    """Let sixteen writers in two processes write for a while, and kill them; what was acknowledged."""
     reading, writing = os.pipe()
     writers = [forks.Process(target=_write, args=(place, seed + k, DupFd(writing)), daemon=True) for k in range(2)]
     for writer in writers:
@@ -135,21 +140,24 @@ def _run_and_kill(
         told += more
     os.close(reading)
     lines = [line.split() for line in told.decode().splitlines()]
-    return [(UUID(id_), int(version)) for id_, version in lines]
+    return [(UUID(id_), int(version), author) for id_, version, author in lines]
 
 
 def _write(place: str, number: int, pipe: DupFd) -> None:
     write(place, number, pipe.detach())
 
 
-def _lacking(store: SqlStore, acknowledged: list[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
-    """What was acknowledged and is not there."""
-    latest: dict[UUID, int] = {}
+def _log(store: SqlStore) -> dict[tuple[UUID, int], Logged]:
+    """Every change, by id and version; each was made from the version before it, and none twice."""
+    found: dict[tuple[UUID, int], Logged] = {}
     for logged in store.changes("scene"):
-        change = logged.change
-        id_ = change.annotation.id if isinstance(change, (Added, Edited)) else change.id
-        latest[id_] = max(latest.get(id_, 0), logged.version)
-    return [(id_, version) for id_, version in acknowledged if latest.get(id_, 0) < version]
+        key = changed_id(logged.change), logged.version
+        assert key not in found
+        found[key] = logged
+        if isinstance(logged.change, Edited):
+            assert logged.change.annotation.attributes["from"] == logged.version - 1
+            assert (key[0], logged.version - 1) in found
+    return found
 
 
 def test_killed_writers_lose_nothing_that_was_acknowledged(
@@ -157,17 +165,26 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(
 ) -> None:
     store = open_store(place)
     store.apply("scene", [Added(at(k, 0, number=k)) for k in range(SHARED)], author="ann")
-    acknowledged: list[tuple[UUID, int]] = []
+    acknowledged: list[Acknowledged] = []
     chance = random.Random(7)
     for attempt in range(ROUNDS):
         acknowledged += _run_and_kill(forks, place, seed=2 * attempt, seconds=chance.uniform(0, 0.02))
     assert len(acknowledged) >= ROUNDS
-    assert _lacking(store, acknowledged) == []
+    log = _log(store)
+    kept = {(id_, version): logged.revision.author for (id_, version), logged in log.items()}
+    assert [a for a in acknowledged if kept.get(a[:2]) != a[2]] == []
     assert verify(store) == []
-    bulk = Counter(a.created for a in store.query("scene") if a.label == "bulk")
+    ids = [a.id for a in store.query("scene")]
+    assert len(set(ids)) == len(ids)
+    bulk = Counter(logged.revision.number for logged in log.values() if _label(logged) == "bulk")
     assert set(bulk.values()) <= {BULK}
     assert [s.revision.number for s in store.revisions("scene")] == list(range(len(store.revisions("scene")), 0, -1))
     store.close()
+
+
+def _label(logged: Logged) -> str:
+    """Label of what a change added or edited."""
+    return logged.change.annotation.label if isinstance(logged.change, (Added, Edited)) else ""
 
 
 # ---- a database that fails
@@ -214,6 +231,55 @@ def test_a_file_that_is_locked_too_long_is_told(tmp_path: Path, monkeypatch: pyt
     other.close()
     store.apply("scene", [Added(at(0, 0, number=2))], author="ann")
     store.close()
+
+
+def test_a_disk_that_is_full_while_annotations_wait(tmp_path: Path) -> None:
+    """Files of this process cannot grow beyond a size, as on a full disk: nothing is stored, and it goes on after."""
+    store = open_store(tmp_path / "a.db")
+    store.apply("scene", [Added(at(0, 0, number=1))], author="ann")
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # without this the system would end the process
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    size = max(path.stat().st_size for path in tmp_path.iterdir())
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, largest[1]))
+        with pytest.raises(BackendError, match="annotations wait until all are read: File too large; free space"):
+            store.load("scene", _many(2000), author="ann")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10_000, largest[1]))
+        with pytest.raises(BackendError, match=r"a\.db failed"):
+            store.apply("scene", [Added(a) for a in _many(2000)], author="ann")
+        assert numbers(store.query("scene")) == [1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, largest)
+        signal.signal(signal.SIGXFSZ, before)
+    assert verify(store) == []
+    store.load("scene", _many(2000), author="ann")
+    assert len(list(store.query("scene"))) == 2001
+    store.close()
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    """Every page in turn is overwritten: reading tells so, or verification does, or nothing that is read was there."""
+    store = open_store(tmp_path / "a.db")
+    store.load("scene", _many(300), author="ann")
+    expected = [a.content() for a in store.query("scene")]
+    store.compact()
+    store.close()
+    whole = (tmp_path / "a.db").read_bytes()
+    told = 0
+    for start in range(4096, len(whole), 4096):
+        broken = bytearray(whole)
+        broken[start + 100 : start + 3000] = random.Random(start).randbytes(2900)
+        (tmp_path / "b.db").write_bytes(broken)
+        try:
+            with closing(open_store(tmp_path / "b.db")) as damaged:
+                found = [a.content() for a in damaged.query("scene")]
+                if found != expected:
+                    assert verify(damaged) != []
+                    told += 1
+        except (BackendError, DataError, NotFound):
+            told += 1
+    assert told > 10
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bigimage.store.database import Database
 from bigimage.store.rows import frame_of_json, from_micros, grid_json, grid_of_json
 from bigimage.store.tables import ENTRY_BITS, entry_id
 
-KEPT_REVISIONS = 100_000
+KEPT_REVISIONS = 20_000
 """Revisions whose author and time are kept in memory."""
 MOST_PARAMETERS = 500
 """Most values of one IN list."""

@@ -55,6 +55,7 @@ def revert_author(store: AnnotationStore, image: str, who: str, *, author: str, 
         first: dict[UUID, int] = {}
         latest: dict[UUID, int] = {}
         built_on: set[UUID] = set()
+        gone: set[UUID] = set()
         for logged in store.changes(image, since=since):
             id_ = changed_id(logged.change)
             if logged.revision.author == who:
@@ -62,9 +63,17 @@ def revert_author(store: AnnotationStore, image: str, who: str, *, author: str, 
             elif id_ in first:
                 built_on.add(id_)
             latest[id_] = logged.version
+            if isinstance(logged.change, Removed):
+                gone.add(id_)
+            else:
+                gone.discard(id_)
         back: list[Change] = []
         for id_, version in first.items():
-            if id_ not in built_on:
+            if id_ in built_on or (version == 1 and id_ in gone):
+                continue
+            if version == 1:  # nothing was there before, so nothing needs to be read
+                back.append(Removed(id_, latest[id_]))
+            else:
                 before = _at_version(store, id_, version - 1)
                 back += changes_back(Difference(id_, before, _present(store, id_), latest[id_]))
         return back, tuple(sorted(built_on))

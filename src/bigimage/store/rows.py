@@ -343,6 +343,15 @@ class Context:
 
 
 def decode(rows: Sequence[Row], context: Context) -> list[Annotation]:
+    """Annotations of rows. Raises DataError for what is damaged."""
+    try:
+        return _decoded(rows, context)
+    except (shapely.errors.ShapelyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        told = f"annotations of image {context.image!r} are damaged in the database ({str(error)[:200]})"
+        raise DataError(f"{told}; restore the workspace from a backup") from error
+
+
+def _decoded(rows: Sequence[Row], context: Context) -> list[Annotation]:
     """Annotations of rows."""
     column = np.empty(len(rows), dtype=object)
     column[:] = [row[_GEOMETRY] for row in rows]

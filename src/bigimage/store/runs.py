@@ -9,12 +9,14 @@ import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from bigimage.errors import BackendError
 from bigimage.model.mask import Mask
 from bigimage.store.rows import Batch
 
@@ -135,6 +137,14 @@ class Spool:
         return sum(len(kept.cell) for kept in self._runs)
 
     def add(self, run: Run) -> None:
+        """Keep a run. Raises BackendError."""
+        try:
+            self._add(run)
+        except OSError as error:
+            where = f"{tempfile.gettempdir()}, where annotations wait until all are read"
+            raise BackendError(f"cannot write to {where}: {error.strerror}; free space there, or set TMPDIR") from error
+
+    def _add(self, run: Run) -> None:
         """Keep a run."""
         kept = _Kept(run.cell)
         for name in _FIXED:
@@ -226,7 +236,9 @@ class Spool:
 
     def close(self) -> None:
         """Delete the file."""
-        self._file.close()
+        # of a full disk `add` has told; what could not be written is not needed any more
+        with suppress(OSError):
+            self._file.close()
 
 
 def _joined(runs: Sequence[Run]) -> Run:

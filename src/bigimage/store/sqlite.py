@@ -59,6 +59,8 @@ class SqliteDatabase(Database):
             pool_size=8,
             max_overflow=56,
             pool_timeout=BUSY_SECONDS,
+            # the one used last: its pages are in memory, and those of the others need not be
+            pool_use_lifo=True,
         )
         event.listen(self.engine, "connect", _set_up_reader if read_only else _set_up)
         event.listen(self.engine, "begin", _begin)

@@ -38,6 +38,21 @@ _HEAD_SQL = (
 )
 
 
+def _change(table: sa.Table, names: Iterable[str]) -> sa.Update:
+    """UPDATE of a row by its `id`; parameters are called `new_` and the column's name."""
+    values = {name: sa.bindparam(f"new_{name}") for name in names}
+    return sa.update(table).where(table.c.id == sa.bindparam("new_id")).values(values)
+
+
+# made once: to build a statement takes longer than to run it
+_ADD_ENTRY, _ADD_ANNOTATION = sa.insert(tables.entry), sa.insert(tables.annotation)
+_ADD_UID, _ADD_REVISION = sa.insert(tables.uid), sa.insert(tables.revision)
+_CHANGE_ANNOTATION = _change(
+    tables.annotation, [c.name for c in tables.annotation.c if c.name not in ("id", "image", "born")]
+)
+_CHANGE_IMAGE = _change(tables.image, ("revision", "entries", "levels"))
+
+
 @dataclass(slots=True)
 class Head:
     """Present state of one annotation, as far as writing needs it; it follows the changes of a transaction."""
@@ -230,22 +245,15 @@ class Writer:
         if not self.entries:
             return
         connection, image = self.connection, self.image
-        connection.execute(sa.insert(tables.entry), self.entries)
+        connection.execute(_ADD_ENTRY, self.entries)
         rows = [self._annotation(new) for new in self.touched.values()]
         new = [row for uuid, row in zip(self.touched, rows, strict=True) if uuid in self.born]
         old = [row for uuid, row in zip(self.touched, rows, strict=True) if uuid not in self.born]
         if new:
-            connection.execute(sa.insert(tables.annotation), new)
-            connection.execute(
-                sa.insert(tables.uid), [{"uuid": u, "annotation": self.touched[u].id} for u in self.born]
-            )
+            connection.execute(_ADD_ANNOTATION, new)
+            connection.execute(_ADD_UID, [{"uuid": u, "annotation": self.touched[u].id} for u in self.born])
         if old:
-            table = tables.annotation
-            change = {c.name: sa.bindparam(f"new_{c.name}") for c in table.c if c.name not in ("id", "image", "born")}
-            connection.execute(
-                sa.update(table).where(table.c.id == sa.bindparam("new_id")).values(change),
-                [{f"new_{name}": value for name, value in row.items()} for row in old],
-            )
+            connection.execute(_CHANGE_ANNOTATION, [{f"new_{k}": v for k, v in row.items()} for row in old])
         on = [h.cell for h in self.touched.values() if h.cell is not None]
         levels = image.levels | levels_of(np.array(on, dtype=np.int64))
         close_revision(
@@ -276,7 +284,7 @@ def close_revision(
     entries = image.entries + added
     last = entry_id(image.id, entries)
     row = {"image": image.id, "number": image.revision + 1, "author": author, "time": time, "last": last}
-    connection.execute(sa.insert(tables.revision), row)
-    change = {"revision": image.revision + 1, "entries": entries, "levels": levels}
-    connection.execute(sa.update(tables.image).where(tables.image.c.id == image.id).values(change))
+    connection.execute(_ADD_REVISION, row)
+    change = {"new_revision": image.revision + 1, "new_entries": entries, "new_levels": levels}
+    connection.execute(_CHANGE_IMAGE, {"new_id": image.id, **change})
     database.announce(connection)
