@@ -15,6 +15,9 @@ let current: Page | null = null;
 let shown = "";
 let turn = 0;
 
+const scenePage = () => import("./scene/page");
+const volumePage = () => import("./volume/page");
+
 async function open(): Promise<void> {
   const place = parseHash(location.hash);
   const name = place.image ?? "";
@@ -28,10 +31,10 @@ async function open(): Promise<void> {
     return;
   }
   try {
+    // code comes while the server is asked; the address tells scans by their window
+    void (place.state["range"] ? volumePage() : scenePage()).catch(() => undefined);
     const image = await getJson<ImageRecord>(imagePath(place.image));
-    const page = isVolume(image)
-      ? (await import("./volume/page")).VolumePage
-      : (await import("./scene/page")).ScenePage;
+    const page = isVolume(image) ? (await volumePage()).VolumePage : (await scenePage()).ScenePage;
     if (mine === turn) current = new page(image, place.state);
   } catch (error) {
     if (mine === turn) current = new Failure(place.image, error);

@@ -22,6 +22,23 @@ export interface SceneMapOptions {
   failed: (message: string) => void;
 }
 
+/** Tiles on their way while the map is moved, and those that may be begun in each frame. */
+const [MOVING, NEW] = [8, 4];
+
+/**
+ * A map that goes on loading while it is moved. OpenLayers stops where a frame takes longer than 8 ms, as frames drawn
+ * without a graphics card do, and what comes into view would then stay blank until the hand rests.
+ */
+class EagerMap extends Map {
+  override handlePostRender(): void {
+    super.handlePostRender();
+    const queue = this["tileQueue_"];
+    if (queue.isEmpty() || queue.getTilesLoading() >= MOVING) return;
+    queue.reprioritize();
+    queue.loadMoreTiles(MOVING, NEW);
+  }
+}
+
 /** The map, and the one layer that every scene has. */
 export class SceneMap {
   readonly map: Map;
@@ -32,7 +49,8 @@ export class SceneMap {
   private readonly overviewControl: OverviewMap;
 
   constructor(private readonly options: SceneMapOptions) {
-    this.pixels = new TileLayer({ source: this.source(), preload: 1, cacheSize: 1024 });
+    // coarser levels are loaded too, and fill what the finest tiles have not reached yet
+    this.pixels = new TileLayer({ source: this.source(), preload: Infinity, cacheSize: 1024 });
     this.overview = new TileLayer({ source: this.source() });
     this.overviewControl = this.makeOverview();
     this.pixels.on("prerender", (event) => {
@@ -42,7 +60,7 @@ export class SceneMap {
         context.imageSmoothingEnabled = (event.frameState?.viewState.resolution ?? 1) > this.finest() * 0.6;
       }
     });
-    this.map = new Map({
+    this.map = new EagerMap({
       target: options.target,
       layers: [this.pixels],
       view: this.view(),

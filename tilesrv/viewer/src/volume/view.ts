@@ -49,6 +49,9 @@ export class PlaneView {
   private slice: Slice | null = null;
   private shownIndex = -1;
   private painted = "";
+  /** The slice as it lies on the screen, so that a crosshair that moves costs no scaling. */
+  private readonly backdrop = document.createElement("canvas");
+  private laid = "";
   private index = 0;
   private scale = 0; // screen pixels per mm; 0 fits the window
   private centre: [number, number] | null = null; // column, row at the middle of the window
@@ -328,9 +331,26 @@ export class PlaneView {
     }
     const [x, y] = this.toScreen(0, 0);
     const [right, bottom] = this.toScreen(this.planes.columns, this.planes.rows);
+    const place = `${look}/${x},${y},${right},${bottom}/${this.canvas.width},${this.canvas.height}`;
+    if (place !== this.laid) {
+      this.laid = place;
+      this.lay([x, y, right - x, bottom - y]);
+    }
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.backdrop, 0, 0); // pixel by pixel
+    context.restore();
+  }
+
+  private lay(box: [number, number, number, number]): void {
+    [this.backdrop.width, this.backdrop.height] = [this.canvas.width, this.canvas.height];
+    const context = this.backdrop.getContext("2d");
+    if (!context) return;
+    context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    context.fillRect(0, 0, this.wide, this.high);
     context.imageSmoothingEnabled = this.zoom * Math.min(...this.planes.spacing) < 6;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.buffer, x, y, right - x, bottom - y);
+    context.imageSmoothingQuality = box[2] < 0.6 * this.buffer.width ? "high" : "medium";
+    context.drawImage(this.buffer, ...box);
   }
 
   private drawCross(context: CanvasRenderingContext2D): void {
