@@ -50,8 +50,12 @@ _BOTH = {
 }
 WRITING = _BOTH | {
     "segments": "Labels of a mask layer that the file lists: `present`, `all`, or names with commas.",
+    "t": "Which point in time of a mask layer that has several, from 0.",
     "separator": "`rs` or `newline`, in GeoJSON sequences.",
     "stuff": "Labels whose areas are one segment each, with commas, in COCO panoptic.",
+    "href": "Address of the scene's pixels, in STAC items.",
+    "datetime": "When the scene was taken, in STAC items.",
+    "license": "Licence of the labels, in STAC items.",
     "compression": "Of DICOM label maps and fractions: `rle`, `jpegls` or `none`.",
     "meaning": "What fractions are, in DICOM: `occupancy` or `probability`.",
     "holes": "How structure sets hold holes: `xor` or `keyhole`.",

@@ -14,6 +14,7 @@ import shapely
 from bigimage.errors import FrameMismatch, InputError
 from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
+from bigimage.formats.vector.reprojection import Reprojection
 from bigimage.geometry.frame import WGS84, GeoFrame, describe, name
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import ORIGIN, Annotation, Relation, frame_ndim
@@ -69,10 +70,13 @@ def feature_texts(
     own = context.grid.frame
     target = frame if frame is not None else LONLAT if rfc and isinstance(own, GeoFrame) else None
     decimals = decimals_for(context.grid, frame) if frame is not None else None
+    moves = None
     if frame is not None:
-        report.lose("rounded", "coordinates", f"transformed to {frame} and rounded to {decimals} decimals")
+        moves = Reprojection(context.grid, cast("GeoFrame", own), frame, report, decimals)
     for batch in batches(annotations):
         plain = as_array(outline(a.shape) for a in batch)
+        if moves is not None:
+            moves.look(plain, lambda k, batch=batch: batch[k].id)
         if target is not None:
             moved = _placed(plain, cast("GeoFrame", own), target, only_turned=frame is None)
             _note_cuts(plain, moved, batch, report)
@@ -84,6 +88,8 @@ def feature_texts(
                 continue
             report.written += 1
             yield _text(annotation, geometry)
+    if moves is not None:
+        moves.end()
 
 
 def as_array(geometries: Iterable[Any]) -> "NDArray[np.object_]":

@@ -35,7 +35,7 @@ KEEPS = Keeps(
     frames=frozenset(("geo",)),
 )
 OPTIONS = {
-    "image": "address of the scene's file or store, as others reach it; its file name by default",
+    "href": "address of the scene's file or store, as others reach it; its file name by default",
     "datetime": "when the scene was taken, such as 2024-06-01T10:20:30Z; what its file says by default",
     "license": "licence of the labels, as SPDX or a word; none by default",
 }
@@ -88,8 +88,8 @@ def write(path: Path, annotations: Iterable[Annotation], *, context: Context, re
     when = taken if taken is not None else seen.span(context, report)
     _dump(path / ITEM, _labels(context, options, when, seen))
     _dump(path / SCENE, _scene(context, options, when))
-    if "image" not in options:
-        report.note(f"the scene is said to be at {_address(context, options)}; name its address with -o image=…")
+    if "href" not in options:
+        report.note(f"the scene is said to be at {_address(context, options)}; name its address with -o href=…")
 
 
 @dataclass
@@ -200,7 +200,7 @@ def _scene(context: Context, options: Options, when: Mapping[str, Any]) -> dict[
 
 def _address(context: Context, options: Options) -> str:
     """Where the scene's pixels are."""
-    return options.get("image", context.file_name or context.image)
+    return options.get("href", context.file_name or context.image)
 
 
 def _item(id: str, grid: Grid, extensions: list[str]) -> dict[str, Any]:

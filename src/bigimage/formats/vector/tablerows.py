@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import shapely
 
 from bigimage.formats.door import Context, Report
 from bigimage.formats.vector.features import as_array
+from bigimage.formats.vector.reprojection import Reprojection
 from bigimage.formats.vector.tables import arrow, declared, schema_of
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
@@ -43,9 +45,9 @@ def record_batches(
     schema = schema_of(pa, context)
     extra = declared(context.schema)
     own = context.grid.frame
-    moves = (own, frame) if frame is not None and frame != own and isinstance(own, GeoFrame) else None
-    if moves is not None:
-        report.lose("rounded", "coordinates", f"transformed to {frame}")
+    moves = None
+    if frame is not None and frame != own and isinstance(own, GeoFrame):
+        moves = Reprojection(context.grid, own, frame, report)
     for piece in pieces:
         if isinstance(piece, PlainColumns):
             data, boxes = _of_columns(pa, piece, extra, moves)
@@ -56,26 +58,29 @@ def record_batches(
         ]
         report.written += len(piece)
         yield pa.record_batch(arrays, schema=schema), boxes
+    if moves is not None:
+        moves.end()
 
 
 def _of_annotations(
-    batch: Sequence[Annotation], extra: Mapping[str, str], moves: tuple[GeoFrame, GeoFrame] | None
+    batch: Sequence[Annotation], extra: Mapping[str, str], moves: Reprojection | None
 ) -> "tuple[dict[str, Any], NDArray[np.float64]]":
     """Columns of annotations, and boxes."""
     geometries = as_array(outline(a.shape) for a in batch)
     if moves is not None:
-        geometries = to_crs(geometries.tolist(), *moves)
+        moves.look(geometries, lambda k: batch[k].id)
+        geometries = to_crs(geometries.tolist(), moves.own, moves.target)
     geometries = shapely.orient_polygons(geometries)
     data = {**_plain_columns(batch), **_attribute_columns([a.attributes for a in batch], extra)}
     return {**data, "geometry": shapely.to_wkb(geometries)}, shapely.bounds(geometries)
 
 
 def _of_columns(
-    pa: Any, part: PlainColumns, extra: Mapping[str, str], moves: tuple[GeoFrame, GeoFrame] | None
+    pa: Any, part: PlainColumns, extra: Mapping[str, str], moves: Reprojection | None
 ) -> "tuple[dict[str, Any], NDArray[np.float64]]":
     """Columns of what comes as columns, and boxes."""
     rest = [_rest(text) for text in part.rest]
-    geometry, boxes = _placed(pa, part.outlines) if moves is None else _moved(pa, part.outlines, moves)
+    geometry, boxes = _placed(pa, part.outlines) if moves is None else _moved(pa, part, moves)
     data: dict[str, Any] = {
         "id": _id_texts(pa, part.keys),
         "label": part.labels,
@@ -175,9 +180,11 @@ def _placed(pa: Any, outlines: Sequence[bytes]) -> "tuple[Any, NDArray[np.float6
     return _binaries(pa, joined, lengths), np.hstack([low, high])
 
 
-def _moved(pa: Any, outlines: Sequence[bytes], moves: tuple[GeoFrame, GeoFrame]) -> "tuple[Any, NDArray[np.float64]]":
+def _moved(pa: Any, part: PlainColumns, moves: Reprojection) -> "tuple[Any, NDArray[np.float64]]":
     """The same in another CRS."""
-    return _as_geometries(pa, to_crs(shapely.from_wkb(np.array(outlines, dtype=object)).tolist(), *moves))
+    geometries = shapely.from_wkb(np.array(part.outlines, dtype=object))
+    moves.look(geometries, lambda k: UUID(bytes=part.keys[k]))
+    return _as_geometries(pa, to_crs(geometries.tolist(), moves.own, moves.target))
 
 
 def _as_geometries(pa: Any, geometries: "NDArray[np.object_]") -> "tuple[Any, NDArray[np.float64]]":

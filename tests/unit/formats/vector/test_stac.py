@@ -67,7 +67,7 @@ def test_the_label_extension_is_what_pystac_reads(tmp_path: Path) -> None:
 
 
 def test_the_scene_says_where_it_is(tmp_path: Path) -> None:
-    path, report = write(tmp_path, image="s3://bucket/scene.zarr")
+    path, report = write(tmp_path, href="s3://bucket/scene.zarr")
     labels, scene = items(path)
     grid = GRIDS["geo"]
     projection = ProjectionExtension.ext(scene)
