@@ -3,8 +3,8 @@
     python -m benchmarks.edits [--store postgresql://…] [--seconds 10] [--count 100000]
 
 Starts a server of its own over an image with `count` polygons, edits them one after the other from 1 and from 16
-clients, each edit made from the version that was read before, and reads windows of a map. Prints percentiles, and how
-many edits were answered 412.
+clients, each edit made from the version that was read before, and reads windows of a map. Prints percentiles, how many
+edits were answered 412, and the memory of the server along the way: `--seconds 300` shows whether it stays.
 """
 
 import argparse
@@ -64,7 +64,9 @@ def fill(folder: Path, store: str, count: int) -> list[str]:
     return ids
 
 
-def edit(http: httpx.Client, ids: list[str], seed: int, until: float) -> tuple[list[float], int]:
+def edit(
+    http: httpx.Client, ids: list[str], seed: int, until: float, memory: "Memory | None" = None
+) -> tuple[list[float], int]:
     """Seconds of each edit that was stored, and how many were too late."""
     pick, took, late = random.Random(seed), [], 0
     while time.perf_counter() < until:
@@ -78,6 +80,8 @@ def edit(http: httpx.Client, ids: list[str], seed: int, until: float) -> tuple[l
         answer = http.put(address, params={"crs": "native"}, json=document, headers=headers)
         if answer.status_code == 200:
             took.append(time.perf_counter() - began)
+            if memory is not None:
+                memory.count()
         elif answer.status_code == 412:
             late += 1
         else:
@@ -107,6 +111,34 @@ def resident(pid: int) -> float:
     """Memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class Memory:
+    """Memory of a process beside the number of edits that were stored, looked at by a thread."""
+
+    LOOKS = 10
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self.curve: list[tuple[int, float]] = [(0, resident(pid))]
+        self._pid, self._every, self._edits = pid, max(seconds / self.LOOKS, 0.1), 0
+        self._done, self._lock = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def count(self) -> None:
+        """One more edit."""
+        with self._lock:
+            self._edits += 1
+
+    def _look(self) -> None:
+        while not self._done.wait(self._every):
+            self.curve.append((self._edits, resident(self._pid)))
+
+    def close(self) -> None:
+        """Look a last time."""
+        self._done.set()
+        self._thread.join()
+        self.curve.append((self._edits, resident(self._pid)))
 
 
 def main() -> None:
@@ -143,15 +175,15 @@ def measure(address: str, ids: list[str], seconds: float, pid: int) -> None:
             time.sleep(0.2)
         print("| what | requests | p50 ms | p95 ms | p99 ms | mean ms | |\n|---|---|---|---|---|---|---|")
         edit(http, ids, 0, time.perf_counter() + 1)
-        before = resident(pid)
-        took, _ = edit(http, ids, 1, time.perf_counter() + seconds)
+        memory = Memory(pid, 2 * seconds)
+        took, _ = edit(http, ids, 1, time.perf_counter() + seconds, memory)
         print(line("edit, 1 client", took))
         gate, until = threading.Barrier(16), time.perf_counter() + seconds
 
         def work(k: int) -> tuple[list[float], int]:
             with httpx.Client(base_url=address, timeout=60) as own:
                 gate.wait()
-                return edit(own, ids[:100], k, until)
+                return edit(own, ids[:100], k, until, memory)
 
         with ThreadPoolExecutor(16) as pool:
             found = list(pool.map(work, range(16)))
@@ -159,9 +191,13 @@ def measure(address: str, ids: list[str], seconds: float, pid: int) -> None:
         took = [t for part, _ in found for t in part]
         note = f"{len(took) / seconds:.0f}/s, {late} answered 412"
         print(line("edit, 16 clients on 100 annotations", took, note))
+        memory.close()
         for side in (256.0, 2048.0):
             print(line(f"window of {side:g} m", windows(http, side, seconds / 2)))
-        print(f"\nserver memory {before:.0f} MB -> {resident(pid):.0f} MB")
+        print("\n| edits | server memory, MB |\n|---|---|")
+        for edits, size in memory.curve:
+            print(f"| {edits} | {size:.0f} |")
+        print(f"| windows, too | {resident(pid):.0f} |")
 
 
 if __name__ == "__main__":

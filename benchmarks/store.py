@@ -1,6 +1,7 @@
 """A million polygons in the annotation store: loading with history and index, and reading windows.
 
-Contenders are this project's store on SQLite and on PostgreSQL, and what people use instead: rows with SQLite's R*Tree,
+Contenders are this project's store on SQLite and on PostgreSQL, given tables of columns and (`-single`) one annotation
+after the other, and what people use instead: rows with SQLite's R*Tree,
 and a PostGIS table filled by binary COPY with a GiST index. The peers keep no history, versions or authors. Each lives
 in a process of its own; loads take turns, so that a busy machine slows all alike. Time starts with random coordinates
 and ends with the commit; it includes making the objects that are stored, which is also given alone.
@@ -32,6 +33,7 @@ from bigimage.geometry.box import WorldBox
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Polygon
+from bigimage.model.table import Table, Texts
 from bigimage.store.opening import open_store
 from tests import postgres
 
@@ -65,6 +67,15 @@ def annotations(count: int) -> Iterator[Annotation]:
             yield Annotation(id=id_, image="scene", label="house", shape=Polygon(shape), frame=UTM)
 
 
+def tables(count: int) -> Iterator[Table]:
+    """The same as tables."""
+    for ids, shapes in polygons(count):
+        n = len(shapes)
+        labels, origins = Texts.of("house", n), Texts.of("manual", n)
+        keys = np.frombuffer(ids, dtype="V16")
+        yield Table(image="scene", frame=UTM, ids=keys, labels=labels, geometries=shapes, origins=origins)
+
+
 def windows(count: int, size: int) -> Iterator[tuple[float, float, float, float]]:
     """Random windows."""
     rng = np.random.default_rng(2)
@@ -80,7 +91,7 @@ class Ours:
 
     def load(self, count: int) -> None:
         """Store so many polygons."""
-        self.store.load("scene", annotations(count), author="ann")
+        self.store.load("scene", tables(count), author="ann")
 
     def read(self, x0: float, y0: float, x1: float, y1: float) -> int:
         """Number of the shapes in a window, as objects."""
@@ -89,6 +100,14 @@ class Ours:
     def columns(self, x0: float, y0: float, x1: float, y1: float) -> int:
         """Number of the shapes in a window, as columns."""
         return len(self.store.columns("scene", WorldBox((x0, y0), (x1, y1), UTM)).versions)
+
+
+class Single(Ours):
+    """The same, given one annotation after the other."""
+
+    def load(self, count: int) -> None:
+        """Store so many polygons."""
+        self.store.load("scene", annotations(count), author="ann")
 
 
 class Rtree:
@@ -158,14 +177,20 @@ def _parsed(rows: list) -> int:
     return len(shapely.from_wkb([bytes(row[2]) for row in rows]))
 
 
-CONTENDERS: dict[str, Callable] = {"sqlite": Ours, "postgres": Ours, "sqlite-rtree": Rtree, "postgis-gist": Gist}
+CONTENDERS: dict[str, Callable] = {
+    **{"sqlite": Ours, "sqlite-single": Single, "sqlite-rtree": Rtree},
+    **{"postgres": Ours, "postgres-single": Single, "postgis-gist": Gist},
+}
+
+
+MAKERS: dict[str, Callable] = {"polygons": polygons, "tables": tables, "annotations": annotations}
 
 
 def part(name: str, place: str, what: str, count: int) -> dict[str, float]:
     """Do one part of the work in this process, and say what it took."""
     start, cpu = time.perf_counter(), time.process_time()
-    if what == "make":
-        made = sum(1 for _ in annotations(count))
+    if what in MAKERS:
+        made = sum(1 for _ in MAKERS[what](count))
         return {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu, "count": made}
     contender = CONTENDERS[name](place)
     base = _peak()
@@ -204,7 +229,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bigimage-store-")))
         server = ""
-        if {"postgres", "postgis-gist"} & set(given.only):
+        if any(name.startswith("post") for name in given.only):
             server = stack.enter_context(postgres.server(durable=True)).removesuffix("postgres")
         compare(given.only, folder, server, count=given.count, repeat=given.repeat)
 
@@ -223,8 +248,10 @@ def compare(names: list[str], folder: Path, server: str, *, count: int, repeat: 
         for name in names:
             places[name] = _place(name, turn, folder, server)
             loads[name].append(run(name, places[name], "load"))
-    made = run("sqlite", "", "make")
-    print(f"making {count} annotations alone: {made['wall']:.1f} s, {made['cpu']:.1f} s CPU\n")
+    for what in MAKERS:
+        made = run("sqlite", "", what)
+        print(f"making {count} polygons as {what} alone: {made['wall']:.1f} s, {made['cpu']:.1f} s CPU")
+    print()
     print("| load | s (median [min-max]) | a second | CPU s | peak MB (at start) |\n|---|---|---|---|---|")
     for name, runs in loads.items():
         wall = sorted(r["wall"] for r in runs)
