@@ -307,7 +307,9 @@ export class Editor {
     this.ruler.setActive(this.tool === "measure");
     if (this.tool !== "select" && this.tool !== "brush" && this.tool !== "eraser" && this.tool !== "measure") {
       if (this.tool !== "hole" && this.tool !== "cut") this.select([]);
-      this.draw = drawing(this.tool, native.grid, sketch(this.labels.colour(this.labels.current)), (drawn) => this.finish(drawn));
+      const isKnife = this.tool === "hole" || this.tool === "cut"; // seen on what it cuts
+      const colour = isKnife ? "#ffffff" : this.labels.colour(this.labels.current);
+      this.draw = drawing(this.tool, native.grid, sketch(colour), (drawn) => this.finish(drawn));
       this.follow(this.draw);
       // beneath the snapping, which must see each pointer first
       scene.map.removeInteraction(this.snap);

@@ -77,7 +77,7 @@ export class VolumeAnnotations {
         if (at) options.goTo(at);
       },
       measure: (feature) => Promise.resolve(sizeOf(feature, this.voxels)),
-      actions: ([feature]) => (feature && (isMask(feature) || ringsOf(feature).length > 1) ? [{ label: "Fill between", key: "t", press: () => this.fill(options) }] : []),
+      actions: ([feature]) => (isMask(feature) || feature?.shape?.type === "contours" ? [{ label: "Fill between", key: "t", press: () => this.fill(options) }] : []),
     });
     this.ruler = new VolumeRuler({ unit: options.unit, redraw: () => options.views().forEach((view) => view.redraw()) });
     this.editor = new VolumeEditor({

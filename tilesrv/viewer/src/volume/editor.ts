@@ -6,7 +6,7 @@ import type { Stroke } from "../annotate/brush";
 import { Pen } from "../annotate/pen";
 import type { Feature, Position } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
-import { dot, type Point3 } from "../grid";
+import { add, dot, subtract, type Point3 } from "../grid";
 import { complain, tell } from "../toast";
 import { MaskSlices, VolumeBrush } from "./brush";
 import type { Planes } from "./geometry";
@@ -20,6 +20,8 @@ import type { Voxels } from "./voxels";
 
 export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "brush" | "eraser";
 const NEAR = 8;
+/** Screen pixels between handles of a thin solid. */
+const ROOM = 28;
 /** A section on screen. */
 interface Drawn {
   kind: Section["kind"];
@@ -30,6 +32,14 @@ interface Grip {
   id: string;
   ring: number;
   corner: number;
+}
+
+/** A handle of a box or ellipse: where it is in the patient, and where it is drawn. */
+interface Held {
+  handle: Handle;
+  place: Point3;
+  at: Spot;
+  solid: Solid;
 }
 
 export interface VolumeEditorOptions {
@@ -178,18 +188,20 @@ export class VolumeEditor implements Overlay {
   }
 
   /** Handles of the selected box or ellipse where a view shows it. */
-  private handles(view: PlaneView): { handle: Handle; at: Spot; solid: Solid }[] {
+  private handles(view: PlaneView): Held[] {
     const feature = this.tool === "select" && this.id && !this.isLocked(this.id) ? this.moving ?? this.options.store.features.get(this.id) : undefined;
     const solid = solidOf(feature?.shape);
     const origin = view.planes.origins[view.current];
     if (!solid || !origin || !cutSolid(solid, origin, view.planes.normal, view.planes.halfStep(view.current)).length) return [];
-    return handlesOf(solid, view.planes.normal).map(({ handle, place }) => ({ handle, at: screenOf(view, place), solid }));
+    return handlesOf(solid, view.planes.normal).map(({ handle, place }) => ({ handle, at: apart(view, solid, handle, place), place, solid }));
   }
 
-  private pullSolid(start: PointerEvent, view: PlaneView, { handle, solid }: { handle: Handle; solid: Solid }): boolean {
+  /** The handle goes as far as the pointer does, from wherever in it that began. */
+  private pullSolid(start: PointerEvent, view: PlaneView, { handle, place, solid }: Held): boolean {
     const feature = this.options.store.features.get(this.id ?? "");
     if (!feature) return false;
-    return this.drag(start, view, (to) => ({ ...feature, geometry: null, shape: solidMember(withHandle(solid, handle, to, view.planes.normal)) }));
+    const slip = subtract(place, view.worldAt(start));
+    return this.drag(start, view, (to) => ({ ...feature, geometry: null, shape: solidMember(withHandle(solid, handle, add(to, slip), view.planes.normal)) }));
   }
 
   /** Show what becomes of a feature while the pointer moves, and store it when it is let go. */
@@ -381,6 +393,19 @@ function withCorner(feature: Feature, { ring: k, corner }: Grip, to: Position): 
   if (Number.isInteger(corner)) ring[corner] = to;
   else ring.splice(Math.ceil(corner), 0, to);
   return withRing(feature, k, ring);
+}
+
+/** Where a handle is drawn: those of thin solids further out, so that each can be taken. */
+function apart(view: PlaneView, solid: Solid, handle: Handle, place: Point3): Spot {
+  const at = screenOf(view, place);
+  for (const k of [0, 1, 2] as const) {
+    const wide = 2 * solid.half[k] * view.zoom;
+    if (!handle[k] || wide >= ROOM) continue;
+    const [from, to] = [screenOf(view, solid.center), screenOf(view, add(solid.center, solid.axes[k]))];
+    const size = distance(from, to) || 1;
+    for (const n of [0, 1] as const) at[n] += (handle[k] * (ROOM - wide) * (to[n] - from[n])) / size / 2;
+  }
+  return at;
 }
 
 /** The section that takes the least room, so that what lies within another can be taken. */

@@ -62,7 +62,7 @@ export interface Filled {
 /** The feature with outlines, or pixels, on every slice between two that have them; null where nothing is between. */
 export function filledBetween(feature: Feature, planes: Planes, voxels: Voxels): Filled | null {
   if (feature.shape?.type === "mask") return filledPixels(feature, feature.shape, planes, voxels);
-  return filledRings(feature, planes);
+  return feature.shape?.type === "contours" ? filledRings(feature, planes) : null;
 }
 
 /** Weight of a slice between two by its distance from both. */
