@@ -25,7 +25,8 @@ from bigimage.model.mask import Mask
 from bigimage.model.shape import Polygon
 from bigimage.settings import Settings
 from bigimage.workspace import Workspace, open_workspace
-from tests.masks import KIDNEY, LIVER, SCHEMA, labels
+from tests.masks import KIDNEY, LIVER, SCHEMA, dicom_extra, grids, labels
+from tests.pyramids import build
 from tests.scanning import ct_series, save
 
 
@@ -198,6 +199,33 @@ def test_what_layers_cannot_be_is_refused(scan: Workspace, tmp_path: Path) -> No
     with pytest.raises(InputError, match="paint a layer"):
         scan.export("ct", format="nifti", output=tmp_path / "x.nii")
     assert not list(tmp_path.iterdir())
+
+
+def test_one_point_in_time_is_written_and_refers_to_the_files_of_that_time(tmp_path: Path) -> None:
+    grid = grids()["axial"]
+    stacks = [[[f"1.2.3.{t}.{k + 1}", None] for k in range(grid.shape[0])] for t in range(3)]
+    extra = dicom_extra(grid) | {"instances": stacks}
+    pixels = np.zeros((3, *grid.shape), np.int16)
+    workspace = open_workspace(settings=Settings(workspace=tmp_path / "space", workers=1))
+    build(tmp_path / "space/images/ct", pixels, axes=("t", "z", "y", "x"), grid=grid, id="ct", extra=extra)
+    workspace.annotations.store.set_schema(Schema(labels=SCHEMA.labels), author="tests")
+    drawn = Mask.of(grid, labels() == 1)
+    note = Annotation(id=UUID(int=1), image="ct", label="liver", shape=drawn, frame=grid.frame, t=2)
+    workspace.annotations.load("ct", [note])
+    workspace.rasterize("ct")
+    made = workspace.export(
+        "ct", layer="semantic", format="dicom-seg", output=tmp_path / "2.dcm", options={"t": "2", "segments": "all"}
+    )
+    data = pydicom.dcmread(made.path)
+    named = {e.value for e in data.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+    assert named == {uid for uid, _ in stacks[2]}
+    assert np.count_nonzero(data.pixel_array) == np.count_nonzero(labels() == 1)
+    empty = workspace.export("ct", layer="semantic", format="nifti", output=tmp_path / "0.nii", options={"t": "0"})
+    assert not np.asarray(nibabel.load(empty.path).dataobj).any()
+    for options, words in (({}, "3 points in time"), ({"t": "3"}, "from 0 to 2"), ({"t": "x"}, "whole number")):
+        with pytest.raises(InputError, match=words):
+            workspace.export("ct", layer="semantic", format="nifti", output=tmp_path / "x.nii", options=options)
+    workspace.close()
 
 
 def test_a_region_of_a_scene_becomes_a_raster(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 OPTION = {
     "segments": "present: those that occur (the default for volumes); all: every label of the schema (the default for "
-    "flat images); objects: those of a panoptic layer; or names of labels, separated by commas"
+    "flat images); objects: those of a panoptic layer; or names of labels, separated by commas",
+    "t": "which point in time of an image that has several, counted from 0",
 }
 PRESENT, ALL, OBJECTS = "present", "all", "objects"
 
@@ -91,7 +92,8 @@ def export_layer(
     if layer.mode == "panoptic" and wanted != OBJECTS:
         message = "objects of one label are not told apart; -o segments=objects writes them"
         report.lose("dropped", "objects", message)
-    mask = layer_stream(layer, schema, report=report, box=box, objects=wanted == OBJECTS)
+    t = _time(layer, chosen.get("t"))
+    mask = layer_stream(layer, schema, report=report, box=box, objects=wanted == OBJECTS, t=t)
     if layer.mode == "instance" or wanted == OBJECTS:
         named = PRESENT if wanted in (ALL, OBJECTS) else wanted
         about = object_segments(store, info.id, schema, layer.instances(), _ids(occurring(mask, stop)))
@@ -102,7 +104,7 @@ def export_layer(
     report_path = output.with_name(output.name + REPORT_SUFFIX)
     with unfinished(output) as path:
         watched = _watched(mask, progress, stop)
-        module.write(path, watched, context=context_for(info, schema), report=report, options=own)
+        module.write(path, watched, context=context_for(_at(info, t), schema), report=report, options=own)
         if strict:
             require_lossless(report, format)
         head = {"format": format, "image": info.id, "layer": layer.name, "revision": layer.revision, "options": chosen}
@@ -111,22 +113,37 @@ def export_layer(
     return Exported(output, report_path, told)
 
 
+def _time(layer: Layer, stated: str | None) -> int:
+    """The point in time that is written. Raises InputError where it is unclear, or there is none such."""
+    info = layer.pyramid.info
+    times = info.shape[info.axes.index("t")] if "t" in info.axes else 1
+    if stated is None and times > 1:
+        raise InputError(f"layer {layer.name!r} has {times} points in time, and files hold one: choose it with -o t=0")
+    if stated is not None and not (stated.isascii() and stated.isdecimal() and int(stated) < times):
+        raise InputError(f"t is a whole number from 0 to {times - 1}, not {stated!r}")
+    return int(stated or 0)
+
+
+def _at(info: ImageInfo, t: int) -> ImageInfo:
+    """What is known of an image at a point in time: the instances that it was made of then."""
+    stacks = info.extra.get("instances") or []
+    return replace(info, extra={**info.extra, "instances": stacks[t : t + 1]}) if len(stacks) > 1 else info
+
+
 def layer_stream(
-    layer: Layer, schema: Schema, *, report: Report, box: IndexBox | None = None, objects: bool = False
+    layer: Layer, schema: Schema, *, report: Report, box: IndexBox | None = None, objects: bool = False, t: int = 0
 ) -> MaskStream:
-    """A layer as a mask that formats write, with a segment for every label that the layer knows.
+    """A layer at a point in time as a mask that formats write, with a segment for every label that the layer knows.
 
     Semantic and panoptic layers give one layer of labels, multilayer ones a layer for each label, coverage fractions;
     instance layers, and panoptic ones with `objects`, ids of objects without segments. Raises InputError for a layer
-    that was never painted whole, or that has no objects where they are asked for; Unsupported for several times.
+    that was never painted whole, or that has no objects where they are asked for.
     """
     painted, pyramid = layer.painted, layer.pyramid
     if painted.revision is None:
         raise InputError(f"layer {layer.name!r} was never painted to its end; paint it first")
     if painted.pending != ():
         report.note(f"a paint of layer {layer.name!r} is not finished: it shows revision {painted.revision} in part")
-    if "t" in pyramid.info.axes and pyramid.info.shape[pyramid.info.axes.index("t")] > 1:
-        raise Unsupported(f"layer {layer.name!r} has several times, and mask formats hold one")
     if objects and painted.mode not in ("instance", "panoptic"):
         raise InputError(f"a {painted.mode} layer has no objects; paint an instance or panoptic one")
     grid = pyramid.info.grid
@@ -140,7 +157,7 @@ def layer_stream(
     band = len(pyramid.info.bands) - 1 if objects else 0
 
     def read(number: int, wanted: IndexBox) -> "NDArray[Any]":
-        found = pyramid.read_index(wanted.shift(part.start), bands=[number if separate else band]).array[0]
+        found = pyramid.read_index(wanted.shift(part.start), bands=[number if separate else band], t=t).array[0]
         if painted.mode == "coverage":
             return found.astype(np.float32) / np.float32(FULL)
         if separate:
