@@ -256,6 +256,28 @@ def report(contenders: list[Contender]) -> None:
         )
 
 
+def ceiling(*, seconds: float = 0.5) -> float:
+    """How much faster two threads do plain arithmetic here than one: two hardware threads may share one core."""
+    import numba
+
+    @numba.njit(nogil=True)
+    def loop(n: int) -> float:
+        x = 0.5
+        for _ in range(n):
+            x = 3.7 * x * (1.0 - x)
+        return x
+
+    def taken(threads: int, n: int) -> float:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(loop, [n] * threads))
+        return time.perf_counter() - start
+
+    loop(1)
+    n = int(1_000_000 * seconds / taken(1, 1_000_000))
+    return 2 * min(taken(1, n) for _ in range(3)) / min(taken(2, n) for _ in range(3))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=("buildings", "outlines"), default="buildings")
@@ -277,6 +299,7 @@ def main() -> None:
             for c in contenders:
                 c.order(word)
         report(contenders)
+        print(f"two threads here do {ceiling():.2f} times the arithmetic of one")
     finally:
         for c in contenders:
             c.close()

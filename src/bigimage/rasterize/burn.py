@@ -136,9 +136,10 @@ def burn(
     unsigned = np.dtype(f"u{numbers.dtype.itemsize}")
     pixels, bits = out.view(unsigned), numbers.view(unsigned)
     writer = {"replace": write, "bits": write_bits, "greatest": write_greatest}[combine]
+    touched = None if rule == "center" and not len(prepared.flat.pens) else rule == "all-touched"
     at = 0
     while at >= 0:
-        runs, at = collect(prepared.flat, prepared.keys, prepared.rank, window_of(box), rule == "all-touched", at)
+        runs, at = collect(prepared.flat, prepared.keys, prepared.rank, window_of(box), touched, at)
         writer(runs, bits, pixels)
     return out
 
@@ -167,6 +168,8 @@ def warm() -> None:
     shapes = [square, shapely.LineString([(0, 0), (6, 3)]), shapely.Point(2, 2), shapely.Point(4, 4), None]
     grid = Grid.from_transform((1, 0, 0, 0, 1, 0), (8, 8), PixelFrame("warm"))
     mask = {4: (np.ones((2, 2), np.bool_), (0, 0))}
+    plain = prepare(shapes, grid, masks=mask)
+    burn(plain, np.ones(5, np.uint8))
     prepared = prepare(shapes, grid, pens=round_pens([0, 0, 0, 2, 0]), masks=mask)
     for dtype in (np.uint8, np.uint16, np.uint32):
         burn(prepared, np.ones(5, dtype))

@@ -27,16 +27,17 @@ TILE = 512
 
 @kernel
 def _other(
-    flat: Flat, part: int, window: Window, touched: bool, runs: NDArray[np.int32], n: int
+    flat: Flat, part: int, window: Window, touched: bool | None, runs: NDArray[np.int32], n: int
 ) -> tuple[NDArray[np.int32], int]:
     """Append the runs of a part that is not filled, and of what a filled one touches."""
     kind = flat.kind[part]
-    if kind == STROKE:
-        return stroke_part(flat, part, window, touched, runs, n)
     if kind == RUNS:
         return mask_part(flat, part, window, runs, n)
-    if touched and kind != POINT:
-        return touch_part(flat, part, window, kind == POLYGON, runs, n)
+    if touched is not None:
+        if kind == STROKE:
+            return stroke_part(flat, part, window, touched, runs, n)
+        if touched and kind != POINT:
+            return touch_part(flat, part, window, kind == POLYGON, runs, n)
     ring = flat.first[part]
     return thin_line(flat.xy, flat.rings[ring, 0], flat.rings[ring, 1], window, runs, n)
 
@@ -54,7 +55,7 @@ def _tile_runs(
     flat: Flat,
     found: NDArray[np.int64],
     tile: Window,
-    touched: bool,
+    touched: bool | None,
     runs: NDArray[np.int32],
     n: int,
 ) -> tuple[NDArray[np.int32], int]:
@@ -82,7 +83,10 @@ def _tile_runs(
             if total:
                 cross(xy, stretches, m, window, starts, crossings)
                 n = pair(window, starts, crossings, runs, n)
-        if touched or flat.kind[part] != POLYGON:
+        other = flat.kind[part] != POLYGON
+        if touched is not None:
+            other = other or touched
+        if other:
             runs, n = _other(flat, part, window, touched, runs, n)
         for i in range(begin, n):
             runs[i, 3] = flat.source[part]
@@ -91,11 +95,13 @@ def _tile_runs(
 
 @kernel
 def collect(
-    flat: Flat, keys: NDArray[np.int64], rank: NDArray[np.int32], box: Box, touched: bool, start: int
+    flat: Flat, keys: NDArray[np.int64], rank: NDArray[np.int32], box: Box, touched: bool | None, start: int
 ) -> tuple[NDArray[np.int32], int]:
     """Runs (row, column start, column stop, shape) from tile number `start` of a box on, and the next number.
 
     Rows and columns count from the box. Within a tile runs come in burn order. The next number is -1 at the end.
+    With None for `touched`, nothing is touched and no part may have a pen: numba leaves the kernels of both out, which
+    take as long to compile as all others together, and most layers never need.
     """
     runs, n = np.empty((4 * BATCH, 4), np.int32), ZERO
     found = np.empty(4096, np.int64)

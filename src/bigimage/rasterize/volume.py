@@ -6,6 +6,7 @@ kinds lie over each other as they should; classes and objects are looked up at t
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -40,6 +41,18 @@ class Stack:
     rows: int
     """Rows of a slice."""
 
+    def only(self, annotation: int) -> "Stack | None":
+        """The planes of one annotation; None where it has none here."""
+        flat = self.prepared.flat
+        mine = flat.source == annotation
+        if not mine.any():
+            return None
+        # an empty box meets no window; the others keep their places in the index
+        box = np.where(mine[:, None], flat.box, 0)
+        low, high = box[mine, 0].min() // self.rows, -(-box[mine, 1].max() // self.rows)
+        slices = self.slices & set(range(low, high))
+        return Stack(replace(self.prepared, flat=flat._replace(box=box)), slices, self.rows)
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -69,6 +82,19 @@ class Scene:
     masks: Sequence[tuple[int, IndexBox, Callable[[IndexBox], NDArray[np.bool_]]]]
     """Annotation, box and reader of painted bits."""
     filled: Sequence[Filled] = ()
+
+    def only(self, annotation: int) -> "Scene":
+        """What one annotation paints."""
+        stacks = {axis: stack.only(annotation) for axis, stack in self.stacks.items()}
+        return Scene(
+            self.grid,
+            {axis: stack for axis, stack in stacks.items() if stack is not None},
+            [sheet for sheet in self.loose if sheet.source == annotation],
+            [one for one in self.solids if one[0] == annotation],
+            [one for one in self.voxels if one[0] == annotation],
+            [one for one in self.masks if one[0] == annotation],
+            [one for one in self.filled if one.source == annotation],
+        )
 
 
 def slice_grid(grid: Grid, axis: int, count: int = 1) -> Grid:
@@ -153,11 +179,20 @@ class VolumeBrush:
 
     def cover(self, annotation: int, box: IndexBox) -> NDArray[np.bool_]:
         """Voxels of a box that one annotation covers, whatever lies over it."""
+        alone = self._alone.get(annotation)
+        if alone is None:
+            alone = replace(self, scene=self.scene.only(annotation))
+            # asked for block by block, one annotation after the other
+            self._alone.clear()
+            self._alone[annotation] = alone
         out = np.zeros(box.shape, np.uint32)
-        values = np.zeros(len(self.rank), np.uint32)
-        values[annotation] = 1
-        self._paint(box, out, values, "greatest")
+        alone._paint(box, out, np.ones(len(self.rank), np.uint32), "greatest")
         return out > 0
+
+    @cached_property
+    def _alone(self) -> "dict[int, VolumeBrush]":
+        """The brush of the annotation that was last asked for on its own."""
+        return {}
 
     def _multilayer(self, box: IndexBox) -> NDArray[Any] | None:
         """1 where a class is, whatever else is there."""

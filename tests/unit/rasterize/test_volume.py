@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bigimage.errors import Unsupported
+from bigimage.geometry.box import IndexBox
 from bigimage.geometry.frame import PatientFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.change import Added, Edited, Removed
@@ -22,7 +23,11 @@ from bigimage.model.image import Band, ImageInfo
 from bigimage.model.mask import Mask
 from bigimage.model.shape import Box, Cuboid, Ellipse, Line, PlanarContours, Point, RotatedBox, Shape
 from bigimage.rasterize.between import between, distances
+from bigimage.rasterize.easel import easel_for
+from bigimage.rasterize.layer import Painted
+from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.paint import Order, Studio, paint
+from bigimage.rasterize.volume import VolumeBrush
 from tests.painting import SCHEMA, drawn, load, shards, store_of, studio
 
 SHAPE = (40, 70, 90)
@@ -235,6 +240,38 @@ def test_shapes_of_all_kinds_lie_over_each_other_in_one_order() -> None:
             with pytest.raises(Unsupported, match="multilayer"):
                 paint(place, Order(mode="coverage"))
             store_of(place).close()
+
+
+def test_what_one_annotation_covers_is_what_it_would_paint_alone(tmp_path: Path) -> None:
+    grid = STRAIGHT
+    info = scan(grid)
+    bits = np.random.default_rng(1).random((5, 20, 30)) < 0.4
+    axial = [circle(0, n + 0.5, (30, 40), 10.0) for n in (3, 4, 9)]
+    shapes: list[Shape] = [
+        PlanarContours.of([ring(grid, points) for points in axial]),
+        PlanarContours.of([ring(grid, circle(1, 30.5, (12, 40), 9.0)), ring(grid, circle(2, 7.5, (12, 40), 6.0))]),
+        PlanarContours.of([ring(grid, np.stack([10 + 0.3 * c[:, 1], c[:, 1], c[:, 2]], axis=1)) for c in axial[:1]]),
+        Box(tuple(grid.to_world([4.0, 25.0, 35.0])), tuple(grid.to_world([8.0, 45.0, 60.0]))),
+        Line(shapely.LineString(ring(grid, [(2.5, 3.5, 4.5), (20.5, 33.5, 44.5)]))),
+        Mask.of(grid, bits, (2, 25, 30)),
+    ]
+    place = studio(tmp_path / "all", info)
+    for k, shape in enumerate(shapes):
+        # one by one: ids of objects count in the order of the log
+        store_of(place).apply(info.id, [Added(drawn(info, k + 1, shape))], author="ann")
+    painted = Painted(image=info.id, name="x", mode="instance", rule="center", palette=Palette.of(SCHEMA))
+    brush = easel_for(place.link, info, painted).look(grid.box, 0).brush
+    assert isinstance(brush, VolumeBrush)
+    halves = (IndexBox((0, 0, 0), (5, 70, 50)), IndexBox((5, 0, 30), (40, 70, 90)))
+    for k, number in enumerate(brush.ids.tolist()):
+        alone = studio(tmp_path / str(number), info)
+        load(alone, [drawn(info, 1, shapes[number - 1])])
+        expected = voxels(alone)[0] == 3
+        assert expected.any()
+        for box in halves:
+            assert np.array_equal(brush.cover(k, box), expected[box.slices]), number
+        store_of(alone).close()
+    store_of(place).close()
 
 
 def test_slices_between_drawn_ones_are_filled_on_demand(place: Studio) -> None:
