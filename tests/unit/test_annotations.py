@@ -264,6 +264,22 @@ def test_history_can_be_listed_and_taken_back(annotations: Annotations) -> None:
         annotations.revert("scan", to=1)
 
 
+def test_additions_are_taken_back_without_being_read(annotations: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = annotations.add("scene", square(), label="house", author="ann")[0]
+    made = annotations.add("scene", *(square(x=500_100 + 50 * k) for k in range(20)), label="house", author="robot")
+    annotations.remove(made[0], author="robot")
+    annotations.update(replace(made[1], label="barn"), author="robot")
+    annotations.update(replace(made[2], label="tree"), author="ann")
+    read: list[UUID] = []
+    get = annotations.store.get
+    monkeypatch.setattr(annotations.store, "get", lambda id, **more: read.append(id) or get(id, **more))
+    reverted = annotations.revert_author("scene", "robot", author="cy")
+    assert reverted.kept == (made[2].id,)
+    assert len(reverted.applied.results) == 18
+    assert read == []
+    assert {a.id for a in annotations.query("scene")} == {kept.id, made[2].id}
+
+
 def test_loading_checks_all_before_anything_is_stored(annotations: Annotations) -> None:
     good = [annotation(square(), number=k) for k in range(5)]
     bad = [annotation(square(x=0), number=k) for k in range(5, 1200)]
