@@ -185,18 +185,23 @@ def validate(settings: Settings, image: str, as_json: bool) -> None:
 @click.pass_obj
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve the workspace over HTTP."""
+    import signal
     import subprocess
 
     # the server is a package of its own that imports this one: it is started as a process, never imported
     command = [sys.executable, "-m", "tilesrv", "--workspace", str(settings.workspace), "--host", host]
     command += ["--port", str(port), "--workers", str(workers)]
     with subprocess.Popen(command) as server:  # noqa: S603 - our own interpreter and package, arguments checked above
+        # service managers and `docker stop` tell this process alone, and the server must not be left running
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         while True:
             try:
                 status = server.wait()
                 break
             except KeyboardInterrupt:
                 continue  # the server got the interrupt too and is shutting down
+    if status == -signal.SIGTERM:
+        raise SystemExit(128 + signal.SIGTERM)
     if status:
         raise BigImageError(f"the server stopped with status {status}")
 

@@ -393,7 +393,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_serve_answers_and_ends_when_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        pytest.param(lambda pid: os.killpg(pid, signal.SIGINT), 0, id="ctrl-c"),
+        pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), 143, id="service manager"),
+    ],
+)
+def test_serve_answers_and_ends_when_told(tmp_path: Path, end: Callable[[int], None], status: int) -> None:
     port = _free_port()
     command = [sys.executable, "-m", "bigimage", "--workspace", str(tmp_path / "ws"), "serve", "--port", str(port)]
     with subprocess.Popen(
@@ -409,10 +416,12 @@ def test_serve_answers_and_ends_when_interrupted(tmp_path: Path) -> None:
                 time.sleep(0.05)
         else:
             raise AssertionError("the server never answered")
-        os.killpg(server.pid, signal.SIGINT)
+        end(server.pid)
         _, err = server.communicate(timeout=30)
-    assert server.returncode == 0
+    assert server.returncode == status
     assert "Traceback" not in err
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
 def test_a_port_in_use_is_a_failure(tmp_path: Path) -> None:
