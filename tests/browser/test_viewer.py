@@ -175,6 +175,27 @@ def test_a_scene_in_web_mercator(page: Any, address: str) -> None:
     assert not page.errors
 
 
+def test_a_grid_of_round_coordinates_lies_where_they_are(page: Any, address: str, place: Path) -> None:
+    grid = bi.open_workspace(place).image("field").info.grid
+    open_scene(page, address, "field?at=600,450,1")
+    before = picture(page, ".map")
+    page.keyboard.press("q")
+    page.wait_for_timeout(500)
+    changed = np.abs(picture(page, ".map") - before).sum(axis=2) > 30
+    # lines 100 m apart, which are 200 pixels: one of x and one of y cross near the middle
+    (world,) = np.asarray(grid.to_world([[450.0, 600.0]]))
+    x, y = np.round(world / 100) * 100
+    row, column = np.asarray(grid.to_index((x, y)))
+    at = np.array(changed.shape) / 2 + (row - 450, column - 600)
+    lines = (
+        changed[:, int(at[1]) - 2 : int(at[1]) + 3].any(axis=1),
+        changed[int(at[0]) - 2 : int(at[0]) + 3].any(axis=0),
+    )
+    assert all(line.mean() > 0.5 for line in lines)
+    assert changed.mean() < 0.1
+    assert not page.errors
+
+
 @pytest.mark.parametrize("name", ["plain", "dot"])
 def test_scenes_without_a_place_or_of_one_pixel(page: Any, address: str, name: str) -> None:
     open_scene(page, address, name)

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { classesToTell, hideQuery, type MaskLayerDocument } from "../src/annotate/layers";
 import { squareMillimetres } from "../src/format";
 import { angleBetween, pathLength, ringArea } from "../src/geodesy";
+import { roundNumbers } from "../src/scene/graticule";
 import { denser, valueLines } from "../src/scene/measure";
 
 function near(found: number, due: number, share: number): void {
@@ -46,4 +47,11 @@ test("a legend tells the classes that occur, and addresses those that are hidden
   assert.equal(classesToTell({ ...layer, mode: "instance" }).length, 0);
   assert.equal(hideQuery([]), "");
   assert.equal(hideQuery([3, 7]), "&hide=3,7");
+});
+
+test("lines of coordinates are round, and not too many", () => {
+  assert.deepEqual(roundNumbers(499_950, 501_200, 180), [500_000, 500_200, 500_400, 500_600, 500_800, 501_000, 501_200]);
+  assert.deepEqual(roundNumbers(-0.3, 0.3, 0.09), [-0.2, 0, 0.2]);
+  assert.deepEqual(roundNumbers(0, 10, 0), []);
+  assert.deepEqual(roundNumbers(0, 1e6, 1), []);
 });

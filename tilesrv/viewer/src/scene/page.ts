@@ -12,6 +12,7 @@ import { numbersOf, remember } from "../router";
 import { shell, type Page } from "../shell";
 import { complain, tell } from "../toast";
 import { SceneAnnotations } from "./annotate";
+import { Graticule } from "./graticule";
 import { SceneMap, type Mode } from "./map";
 import { PixelsPanel } from "./pixels";
 import { Probe } from "./probe";
@@ -26,6 +27,7 @@ export class ScenePage implements Page {
   private scene: SceneMap | null = null;
   private annotations: SceneAnnotations | null = null;
   private past: PastPanel | null = null;
+  private graticule: Graticule | null = null;
   private display: Display;
   private closed = false;
 
@@ -75,7 +77,7 @@ export class ScenePage implements Page {
     const scale = new ScaleBar(scene, this.image, native);
     this.stage.append(scale.element, this.zoomButtons(scene), ...(mercator ? [this.modes(scene)] : []));
     this.past = new PastPanel({ image: this.image.id, store: annotations.store, window: () => this.window(native) });
-    const controls = panel(...bench.sections, section("Image", pixels.element), this.past.element);
+    const controls = panel(...bench.sections, section("Image", h("div", {}, pixels.element, this.gridSwitch(scene, native))), this.past.element);
     this.stage.parentElement?.append(bench.toolbar, controls, probe.element);
     this.show(this.display);
     this.restore(scene);
@@ -110,6 +112,15 @@ export class ScenePage implements Page {
     return `&bbox=${[Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)].join()}&bbox-crs=native`;
   }
 
+  private gridSwitch(scene: SceneMap, native: Native): HTMLElement {
+    const graticule = new Graticule(scene, native);
+    this.graticule = graticule;
+    const box = h("input", { type: "checkbox" });
+    box.addEventListener("change", () => graticule.setVisible(box.checked));
+    this.keys.add("View", ["q"], "Grid of coordinates on or off", () => box.click());
+    return h("div", { class: "panel-body" }, h("label", { class: "check" }, box, "Grid of coordinates"));
+  }
+
   private zoomButtons(scene: SceneMap): HTMLElement {
     return h("div", { class: "zoom", role: "group", "aria-label": "Zoom" },
       button({ label: "Zoom in", icon: "plus", key: "+", press: () => scene.zoom(1) }),
@@ -128,6 +139,7 @@ export class ScenePage implements Page {
         click: () => {
           scene.setMode(mode);
           this.annotations?.setMode(mode);
+          this.graticule?.update();
           buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(modes[k]?.[0] === mode)));
         },
       },
