@@ -27,6 +27,19 @@ class Brush(Protocol):
 
 
 @dataclass(frozen=True)
+class _Blank:
+    """Paints nothing."""
+
+    def paint(self, box: IndexBox) -> NDArray[Any] | None:
+        """Nothing."""
+        return None
+
+
+BLANK: Brush = _Blank()
+"""For windows where nothing is."""
+
+
+@dataclass(frozen=True)
 class RasterBrush:
     """Burns a drawing onto a raster."""
 

@@ -16,6 +16,8 @@ TILE = 256
 """Rows and columns worked on together."""
 SAGITTA = 1e-4
 """Pixels by which the chords that stand for a round border may cut into it."""
+CHORDS = 1 << 20
+"""Most chords of half a round border; pens wider than 10⁸ pixels are as exact as these are."""
 
 
 def coverage(prepared: Prepared, classes: ArrayLike, box: IndexBox | None = None, *, count: int) -> NDArray[np.float32]:
@@ -102,7 +104,7 @@ def _outline(xa: float, ya: float, xb: float, yb: float, pen: NDArray[np.float64
         (pen[0] * (yb - ya) - pen[2] * (xb - xa)) / area, (pen[3] * (xb - xa) - pen[1] * (yb - ya)) / area
     )
     radius = math.sqrt(pen[0] ** 2 + pen[1] ** 2 + pen[2] ** 2 + pen[3] ** 2)
-    half = math.ceil(math.pi / (2.0 * math.acos(max(1.0 - SAGITTA / radius, 0.0)))) + 1
+    half = min(math.ceil(math.pi / (2.0 * math.acos(max(1.0 - SAGITTA / radius, 0.0)))) + 1, CHORDS)
     out = np.empty((2 * half + 3, 2), np.float64)
     for i in range(2 * half + 2):
         k = i if i <= half else i - 1

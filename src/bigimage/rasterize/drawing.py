@@ -29,6 +29,8 @@ from bigimage.store.rows import SHAPE_CODES
 ReadMask = Callable[[UUID, IndexBox], NDArray[np.bool_]]
 """(annotation, box of the finest level's indexes) → bits of its mask."""
 MOST_IDS = 2**32 - 1
+FINEST, WIDEST = 2e-6, 2.0**39
+"""Pixels of the radius that kernels draw pens with; what is said to be finer or wider is drawn so."""
 _ELLIPSE, _MASK, _LINE = SHAPE_CODES["ellipse"], SHAPE_CODES["mask"], SHAPE_CODES["line"]
 _POINTS = [SHAPE_CODES[kind] for kind in ("point", "multipoint", "keypoints")]
 
@@ -91,8 +93,14 @@ def draw(
     masks: dict[int, MaskBits] = {}
     if known_only:
         geometries[classes < 0] = None
-    for k in np.flatnonzero((columns.shapes == _ELLIPSE) & ~shapely.is_missing(geometries)).tolist():
-        geometries[k], pens[k] = _ellipse(columns.rest[k])
+    ellipses = np.flatnonzero((columns.shapes == _ELLIPSE) & ~shapely.is_missing(geometries)).tolist()
+    least, most = FINEST**2 * float(abs(np.linalg.det(np.asarray(grid.affine)[:, :2]))), WIDEST * min(grid.spacing)
+    for k in ellipses:
+        centre, radii, turn = _ellipse(columns.rest[k])
+        # the widest stay the polygons that stand for them; one without area holds no centre
+        if max(radii) < most:
+            drawn = radii[0] * radii[1] > least
+            geometries[k], pens[k] = centre if drawn else None, ellipse_pen(*radii, turn)
     for k in np.flatnonzero(columns.shapes == _MASK).tolist():
         geometries[k] = None
         if not known_only or classes[k] >= 0:
@@ -139,7 +147,8 @@ def line_pens(
     if drawn.any():
         finest = np.asarray(grid.affine)[:, :2] / np.asarray(factors)
         units = np.where(in_pixels[drawn, None, None], finest, np.eye(2))
-        pens[drawn] = sizes[drawn, None, None] * units
+        pixel = np.where(in_pixels[drawn], 1.0, min(grid.spacing))
+        pens[drawn] = np.clip(sizes[drawn], FINEST * pixel, WIDEST * pixel)[:, None, None] * units
     return pens
 
 
@@ -161,11 +170,11 @@ def in_32_bits(ids: NDArray[np.int64]) -> NDArray[np.uint32]:
     return ids.astype(np.uint32)
 
 
-def _ellipse(rest: str | None) -> tuple[shapely.Geometry, NDArray[np.float64]]:
-    """Centre and pen of an ellipse."""
+def _ellipse(rest: str | None) -> tuple[shapely.Geometry, tuple[float, float], float]:
+    """Centre, radii and turn (radians) of an ellipse."""
     shape: dict[str, Any] = json.loads(rest or "{}")["shape"]
     first, second = shape["radii"]
-    return shapely.Point(shape["center"]), ellipse_pen(first, second, math.radians(shape.get("rotation", 0.0)))
+    return shapely.Point(shape["center"]), (first, second), math.radians(shape.get("rotation", 0.0))
 
 
 def _mask(id: UUID, rest: str | None, window: IndexBox, read_mask: ReadMask, factors: Sequence[int]) -> MaskBits | None:

@@ -15,7 +15,7 @@ from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.grid import Grid
 from bigimage.model.image import ImageInfo
 from bigimage.model.where import Where
-from bigimage.rasterize.brush import RasterBrush
+from bigimage.rasterize.brush import BLANK, RasterBrush
 from bigimage.rasterize.drawing import draw, in_32_bits, in_order, pen_sizes
 from bigimage.rasterize.instances import Rows
 from bigimage.rasterize.layer import Painted, region_box, region_outline
@@ -130,6 +130,8 @@ class RasterEasel:
         painted, store = self.painted, self.link.store
         where = Where(t=t) if self.timed else None
         columns = store.columns(painted.image, window_box(self.grid, window, painted.palette.reach), where=where)
+        if not len(columns.places) and not self.regions:
+            return Sight(BLANK, (), None)
         drawing = draw(
             columns,
             painted.palette,

@@ -140,22 +140,26 @@ class Painter:
     def _burn(self, work: _Work, shard: Shard, chunks: "NDArray[np.bool_]", *, whole: bool) -> "NDArray[Any] | None":
         """Paint a shard of level 0, or its dirty chunks, from the annotations."""
         step = self.plan.levels[0]
+        if whole:
+            window = shard_box(step, shard)
+            pixels = self._look(work, window).paint(window)
+            self._store(0, shard, pixels, work)
+            return pixels
         boxes = {tuple(c): chunk_box(step, shard, c) for c in np.argwhere(chunks).tolist()}
         boxes = {c: box for c, box in boxes.items() if box.size}
-        window = shard_box(step, shard) if whole else union_box(boxes.values())
-        if window is None:
-            return None
+        window = union_box(boxes.values())
+        if window is not None:
+            brush = self._look(work, window)
+            self._replace(0, shard, {c: brush.paint(box) for c, box in boxes.items()}, work)
+        return None
+
+    def _look(self, work: _Work, window: IndexBox) -> Brush:
+        """Brush for a window; what is in sight there is told when the unit is done."""
         sight = self.easel.look(window, work.unit.t)
-        brush = sight.brush
         work.names.update(sight.names)
         if sight.rows is not None:
             work.rows[id(sight.rows)] = sight.rows
-        if whole:
-            pixels = brush.paint(window)
-            self._store(0, shard, pixels, work)
-            return pixels
-        self._replace(0, shard, {c: brush.paint(box) for c, box in boxes.items()}, work)
-        return None
+        return sight.brush
 
     def _reduced(self, level: int, box: IndexBox, t: int) -> "NDArray[Any] | None":
         """Pixels of a box of a level, from those stored below it; None where there is nothing."""
