@@ -22,6 +22,7 @@ from bigimage.exchange.output import (
     unfinished,
     write_report,
 )
+from bigimage.exchange.packing import packed
 from bigimage.exchange.vector import context_for
 from bigimage.formats.door import MaskFormat, MaskStream, Options, Report, Segment, check_options
 from bigimage.formats.mask import FORMATS
@@ -99,7 +100,7 @@ def export_layer(
         about = object_segments(store, info.id, schema, layer.instances(), _ids(occurring(mask, stop)))
         mask = _objects(replace(mask, segments=about), layer, module=module, wanted=named, report=report)
     else:
-        mask = chosen_segments(mask, wanted, report=report, stop=stop)
+        mask = packed(chosen_segments(mask, wanted, report=report, stop=stop), stop=stop)
     own = {name: value for name, value in chosen.items() if name not in OPTION}
     report_path = output.with_name(output.name + REPORT_SUFFIX)
     with unfinished(output) as path:
