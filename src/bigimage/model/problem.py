@@ -35,8 +35,21 @@ class Invalid(DataError):
     """Something handed in is wrong; `details` holds every problem."""
 
     def __init__(self, message: str, details: Sequence[Problem]) -> None:
-        super().__init__(message, tuple(str(problem) for problem in details))
+        super().__init__(message, _by_message(details))
+        self.problems = tuple(str(problem) for problem in details)
         self.details = tuple(details)
+
+
+def _by_message(details: Sequence[Problem]) -> tuple[str, ...]:
+    """Problems as texts; those that say the same are one, with all their places."""
+    same: dict[str, list[Problem]] = {}
+    for problem in details:
+        same.setdefault(problem.message, []).append(problem)
+    texts: list[str] = []
+    for message, found in same.items():
+        places = [problem.place for problem in found if problem.place]
+        texts.append(f"{message} ({', '.join(places)})" if len(places) > 1 else str(found[0]))
+    return tuple(texts)
 
 
 def shown(value: object) -> str:
