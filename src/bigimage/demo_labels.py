@@ -4,7 +4,6 @@ Nothing here is stored: functions return schemas and annotations with ids that a
 second run of the demo finds what the first one made.
 """
 
-import colorsys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,7 @@ from bigimage.errors import FrameMismatch, InputError
 from bigimage.geometry.frame import GeoFrame, PatientFrame, PixelFrame, name, transform_points
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
-from bigimage.model.labels import Attribute, Label, Schema
+from bigimage.model.labels import Attribute, Label, Schema, distinct_color
 from bigimage.model.patch import Patch
 from bigimage.model.shape import PlanarContours, Polygon
 from bigimage.rasterize.trace import trace
@@ -32,8 +31,6 @@ COUNTY: Final = "county"
 TISSUE: Final = "tissue"
 """Label of what a scan shows brighter than air."""
 TISSUE_VALUE: Final = 200
-GOLDEN: Final = 0.618033988749895
-"""Part of the circle of hues by which neighbours in a list differ most."""
 LEAST_PIXELS: Final = 64
 """Regions of a slice smaller than this are noise."""
 SMOOTH: Final = 1.0
@@ -126,7 +123,7 @@ def schema() -> Schema:
             name=state,
             value=int(number),
             order=1,
-            color=_colour(place),
+            color=distinct_color(place),
             parent=COUNTY,
             shapes=("polygon",),
             attributes=_OF_COUNTIES,
@@ -142,12 +139,6 @@ def schema() -> Schema:
         definition="What is brighter than a threshold between air and everything else; drawn by a program.",
     )
     return Schema(labels=(county, *states, tissue))
-
-
-def _colour(place: int) -> str:
-    """Colour that differs clearly from those of the places before and behind it."""
-    red, green, blue = colorsys.hls_to_rgb(place * GOLDEN % 1, (0.42, 0.55, 0.68)[place % 3], 0.65)
-    return "#" + "".join(f"{round(255 * v):02x}" for v in (red, green, blue))
 
 
 def counties(path: Path, image: str, frame: GeoFrame) -> Iterator[Annotation]:

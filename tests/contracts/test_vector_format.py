@@ -28,13 +28,8 @@ WRITTEN = [name for name, module in FORMATS.items() if module.KEEPS.shapes and h
 def frames_of(module: VectorFormat) -> Iterator[str]:
     """Images of `tests.annotated` that a format is for."""
     for name, grid in GRIDS.items():
-        frame = {"turned": "geo"}.get(name, name)
-        if frame in module.KEEPS.frames and (grid.ndim == 2 or not FLAT_ONLY(module)):
+        if module.KEEPS.fits(grid):
             yield name
-
-
-def FLAT_ONLY(module: VectorFormat) -> bool:
-    return not {"contours", "cuboid"} & set(module.KEEPS.shapes)
 
 
 CASES = [(name, frame) for name in WRITTEN for frame in frames_of(FORMATS[name])]
@@ -221,7 +216,7 @@ def test_other_files_are_not_taken_for_it(name: str, tmp_path: Path) -> None:
     assert not any(FORMATS[name].sniff(path) for path in (empty, noise, folder))
 
 
-@pytest.mark.parametrize("name", [n for n in WRITTEN if FLAT_ONLY(FORMATS[n])])
+@pytest.mark.parametrize("name", [n for n in WRITTEN if FORMATS[n].KEEPS.flat])
 def test_a_volume_is_refused_by_flat_formats(name: str, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"flat|chips|place on Earth"):
         write(name, "patient", output(name, tmp_path), drawn("patient"))

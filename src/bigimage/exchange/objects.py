@@ -6,9 +6,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from bigimage.formats.door import Segment
-from bigimage.formats.mask.streams import spread_color
 from bigimage.model.annotation import Annotation
-from bigimage.model.labels import Label, Schema
+from bigimage.model.labels import Label, Schema, distinct_color
 from bigimage.model.where import Where
 from bigimage.rasterize.instances import Instance, Instances
 from bigimage.store.door import AnnotationStore
@@ -36,7 +35,7 @@ def object_segments(
     for value, row in sorted(first.items()):
         label = schema.find(row.label) or Label(name=row.label, value=value)
         if labels[row.label] > 1:
-            label = replace(label, color=spread_color(value))
+            label = replace(label, color=distinct_color(value))
         annotation = annotations[value]
         instance = annotation.instance or str(annotation.id)
         segments.append(Segment(value=value, label=label, instance=instance, origin=annotation.origin))

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from bigimage.errors import InputError
 from bigimage.geometry.box import IndexBox
+from bigimage.geometry.frame import Frame, GeoFrame, PatientFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.columns import PlainColumns
@@ -54,6 +55,15 @@ class Keeps:
     own_frame: bool = True
     """Whether coordinates come back without a reprojection."""
 
+    @property
+    def flat(self) -> bool:
+        """Whether it is about flat images only: it has no shape that lies in a volume."""
+        return not {"contours", "cuboid"} & set(self.shapes)
+
+    def fits(self, grid: Grid) -> bool:
+        """Whether it can be about an image with this grid."""
+        return frame_kind(grid.frame) in self.frames and not (self.flat and grid.ndim > 2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepsMask:
@@ -79,6 +89,17 @@ class KeepsMask:
     """Whether each slice keeps its own place."""
     frame_uid: bool = False
     """Whether the frame of reference comes back."""
+
+    def fits(self, grid: Grid) -> bool:
+        """Whether it can hold masks on this grid."""
+        return frame_kind(grid.frame) in self.frames
+
+
+def frame_kind(frame: Frame) -> FrameKind:
+    """Kind of a frame, as `Keeps.frames` names it."""
+    if isinstance(frame, GeoFrame):
+        return "geo"
+    return "patient" if isinstance(frame, PatientFrame) else "pixel"
 
 
 @dataclass(frozen=True, slots=True)

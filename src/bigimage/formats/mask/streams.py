@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimage.errors import DataError, Unsupported
-from bigimage.formats.door import Context, FrameKind, KeepsMask, MaskStream, Report, Segment
+from bigimage.formats.door import Context, KeepsMask, MaskStream, Report, Segment, frame_kind
 from bigimage.geometry.box import IndexBox
-from bigimage.geometry.frame import Frame, GeoFrame, PatientFrame
-from bigimage.model.labels import Code, Label
+from bigimage.geometry.frame import Frame
+from bigimage.model.labels import Code, Label, distinct_color
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +20,6 @@ SLAB_BYTES = 32 << 20
 COUNTED = 1 << 22
 """Values below which counting each is faster than sorting the pixels."""
 GRAY = "#808080"
-GOLDEN_TURN = 0.618033988749895
-"""Part of the colour circle between the colours of labels without one, so that neighbours differ."""
 
 
 def slabs(mask: MaskStream, *, rows: int | None = None) -> "Iterator[tuple[int, NDArray[Any]]]":
@@ -88,13 +86,6 @@ def check_mask(name: str, keeps: KeepsMask, mask: MaskStream) -> None:
         reasons.append(f"its values go up to {keeps.highest}, not {highest}")
     if reasons:
         raise Unsupported(f"format {name} cannot hold this mask: {'; '.join(reasons)}")
-
-
-def frame_kind(frame: Frame) -> FrameKind:
-    """Kind of a frame, as `KeepsMask.frames` names it."""
-    if isinstance(frame, GeoFrame):
-        return "geo"
-    return "patient" if isinstance(frame, PatientFrame) else "pixel"
 
 
 def smallest(segments: Iterable[Segment]) -> "np.dtype[Any]":
@@ -193,13 +184,6 @@ def color_of(red: float, green: float, blue: float) -> str:
     return "#" + "".join(f"{round(min(255.0, max(0.0, v))):02x}" for v in (red, green, blue))
 
 
-def spread_color(number: int) -> str:
-    """Colour of the n-th label that has none of its own."""
-    hue = number * GOLDEN_TURN % 1.0 * 6.0
-    ramp = [abs(hue - 3.0) - 1.0, 2.0 - abs(hue - 2.0), 2.0 - abs(hue - 4.0)]
-    return color_of(*(60 + 190 * min(1.0, max(0.0, part)) for part in ramp))
-
-
 def segment_for(
     context: Context,
     *,
@@ -228,7 +212,7 @@ def segment_for(
         label = next((one for one in context.schema.labels if one.value == value), None)
     if label is None:
         shown = name or f"label {value}"
-        label = Label(name=shown, value=value, color=color or spread_color(value), code=code, definition=definition)
+        label = Label(name=shown, value=value, color=color or distinct_color(value), code=code, definition=definition)
     own = name if name is not None and name != label.name else ""
     return Segment(
         value=value,

@@ -4,6 +4,7 @@ import { ask, getJson, imagePath, words } from "../api";
 import { button, fill, h, type Child } from "../dom";
 import { sheet } from "../shell";
 import { complain, tell } from "../toast";
+import type { MaskLayerDocument } from "./layers";
 
 interface Loss {
   kind?: string;
@@ -21,52 +22,91 @@ interface Report {
 
 const COUNTS = { added: "added", changed: "changed", unchanged: "unchanged", removed: "removed here before, and left so" };
 
-let formats: Promise<string[]> | null = null;
+/** Formats that fit an image. */
+interface Formats {
+  annotations: string[];
+  masks: string[];
+}
 
-/** Formats that the server writes, as it describes them itself. */
-function knownFormats(): Promise<string[]> {
-  type Parameter = { name: string; schema: { enum?: string[] } };
-  type Description = { paths: Record<string, { get?: { parameters?: Parameter[] } }> };
-  formats ??= getJson<Description>("openapi.json").then(({ paths }) =>
-    paths["/images/{id}/export"]?.get?.parameters?.find((one) => one.name === "format")?.schema.enum ?? []);
-  return formats;
+/** What is exported: annotations where no layer is named. */
+interface Wanted {
+  format: string;
+  layer: string;
 }
 
 /** The dialog. What is imported appears by itself, as whatever others do. */
 export async function showExchange(image: string): Promise<void> {
   try {
-    const names = await knownFormats();
-    const told = h("div", { class: "report", role: "status" });
-    const choice = h("select", { "aria-label": "Format" }, ...names.map((name) => h("option", { value: name }, name)));
-    choice.addEventListener("change", () => fill(told));
-    const check = button({ label: "What would be lost?", class: "plain", press: () => void showReport(image, choice.value, told) });
-    const get = button({ label: "Download", class: "primary", press: () => void download(image, choice.value) });
-    const file = h("input", { type: "file", "aria-label": "File of annotations" });
-    const outcome = h("div", { class: "report", role: "status" });
-    file.addEventListener("change", () => {
-      const [chosen] = file.files ?? [];
-      if (chosen) void take(image, chosen, outcome);
-    });
-    sheet("Export and import",
-      h("h3", {}, "Export annotations"),
-      h("div", { class: "row" }, choice, check, get), told,
-      h("h3", {}, "Import annotations"),
-      h("p", { class: "muted" }, "All or none: a file with anything wrong in it changes nothing, and every problem is told."),
-      file, outcome);
+    const [formats, layers] = await Promise.all([
+      getJson<Formats>(imagePath(image, "/formats")),
+      getJson<{ masks: MaskLayerDocument[] }>(imagePath(image, "/masks")),
+    ]);
+    sheet("Export and import", ...exporting(image, formats, layers.masks), ...importing(image));
   } catch (error) {
     complain(error, "Formats cannot be listed");
   }
 }
 
-async function showReport(image: string, format: string, told: HTMLElement): Promise<void> {
+function exporting(image: string, formats: Formats, layers: MaskLayerDocument[]): Child[] {
+  const what = h("select", { "aria-label": "What to export" },
+    h("option", { value: "" }, "Annotations"), ...layers.map(({ name }) => h("option", { value: name }, `Mask layer ${name}`)));
+  const format = h("select", { "aria-label": "Format" });
+  const told = h("div", { class: "report", role: "status" });
+  const offer = (): void => {
+    const names = what.value ? formats.masks : formats.annotations;
+    fill(format, ...names.map((name) => h("option", { value: name }, name)));
+    fill(told);
+  };
+  offer();
+  what.addEventListener("change", offer);
+  format.addEventListener("change", () => fill(told));
+  const wanted = (): Wanted => ({ format: format.value, layer: what.value });
+  const check = button({ label: "What would be lost?", class: "plain", press: () => void showReport(image, wanted(), told) });
+  const get = button({ label: "Download", class: "primary", press: () => void download(image, wanted()) });
+  return [h("h3", {}, "Export"), h("div", { class: "row" }, what, format, check, get), told];
+}
+
+function importing(image: string): Child[] {
+  const file = h("input", { type: "file", "aria-label": "File of annotations" });
+  const label = h("input", { type: "text", maxLength: 200, "aria-label": "Label of what has none", placeholder: "label of what has none" });
+  const repair = h("input", { type: "checkbox" });
+  const extend = h("input", { type: "checkbox" });
+  const outcome = h("div", { class: "report", role: "status" });
+  const start = (): void => {
+    const [chosen] = file.files ?? [];
+    if (!chosen) return;
+    const given = { filename: chosen.name, label: label.value.trim(), repair: repair.checked, "extend-schema": extend.checked };
+    void take(image, chosen, query(given), outcome);
+  };
+  file.addEventListener("change", start);
+  return [
+    h("h3", {}, "Import annotations or masks"),
+    h("p", { class: "muted" }, "All or none: a file with anything wrong in it changes nothing, and every problem is told."),
+    h("div", { class: "row" }, file, label, button({ label: "Import", class: "plain", press: start })),
+    h("label", { class: "row" }, extend, "Add labels and attributes that are new to the schema"),
+    h("label", { class: "row" }, repair, "Mend areas that cross themselves, leave out those without area"),
+    outcome,
+  ];
+}
+
+/** A query of what is set. Pure. */
+export function query(members: Record<string, string | boolean>): string {
+  const set = Object.entries(members).filter(([, value]) => value);
+  return set.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join("&");
+}
+
+async function showReport(image: string, wanted: Wanted, told: HTMLElement): Promise<void> {
   fill(told, "…");
   try {
-    const report = await getJson<Report>(imagePath(image, `/export/report?format=${encodeURIComponent(format)}`));
-    const rows = [...report.losses, ...report.notes].map((row) => h("li", {}, sentence(row)));
-    fill(told, h("p", {}, `${report.written} written. ${report.lossless ? "Nothing would be lost." : "This format cannot hold everything:"}`), h("ul", {}, ...rows));
+    const report = await getJson<Report>(imagePath(image, `/export/report?${query({ ...wanted })}`));
+    fill(told, h("p", {}, `${report.written} written. ${report.lossless ? "Nothing would be lost." : "This format cannot hold everything:"}`), lossList(report));
   } catch (error) {
     fill(told, h("p", { class: "problem" }, words(error)));
   }
+}
+
+function lossList({ losses, notes }: Report): HTMLElement {
+  return h("ul", {}, ...[...losses, ...notes].map((row) => h("li", {}, sentence(row))));
 }
 
 /** A row of a report in words: what it is about, what becomes of it, how often. */
@@ -77,10 +117,10 @@ function sentence(row: unknown): Child {
   return `${head ? `${head}: ` : ""}${message ?? ""}${count === undefined ? "" : `, ${count} times`}`.replace(", 1 times", ", once");
 }
 
-async function download(image: string, format: string): Promise<void> {
+async function download(image: string, wanted: Wanted): Promise<void> {
   try {
-    const answer = await ask(imagePath(image, `/export?format=${encodeURIComponent(format)}`));
-    const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? `${image}.${format}`;
+    const answer = await ask(imagePath(image, `/export?${query({ ...wanted })}`));
+    const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? `${image}.${wanted.format}`;
     const link = h("a", { href: URL.createObjectURL(await answer.blob()), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -89,14 +129,13 @@ async function download(image: string, format: string): Promise<void> {
   }
 }
 
-async function take(image: string, file: File, outcome: HTMLElement): Promise<void> {
+async function take(image: string, file: File, how: string, outcome: HTMLElement): Promise<void> {
   fill(outcome, "…");
   try {
-    const path = imagePath(image, `/import?filename=${encodeURIComponent(file.name)}`);
-    const answer = await ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
-    const counts = (await answer.json()) as Record<string, unknown>;
+    const answer = await ask(imagePath(image, `/import?${how}`), { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+    const counts = (await answer.json()) as Record<string, unknown> & { report: Report };
     const told = Object.entries(COUNTS).filter(([name]) => counts[name]).map(([name, text]) => `${String(counts[name])} ${text}`);
-    fill(outcome, h("p", {}, told.join(", ") || "Nothing changed."));
+    fill(outcome, h("p", {}, told.join(", ") || "Nothing changed."), lossList(counts.report));
     tell(`${file.name} was imported.`, "good");
   } catch (error) {
     fill(outcome, h("p", { class: "problem" }, words(error)));
