@@ -1,5 +1,6 @@
 """Drawing on the planes of a scan: what is stored and painted is what was drawn, on each kind of planes."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,25 @@ def test_painted_slices_are_filled_in_between_as_layers_are(page: Any, address: 
     slices = painted[sizes > 0]
     common = slices[0] & slices[-1]
     assert all((common <= one).all() for one in slices)
+    assert not page.errors
+    clear(page, address, "ct")
+
+
+def test_annotations_are_seen_as_a_mask_on_every_plane_at_once(page: Any, address: str, made: Path) -> None:
+    scan = Scan.open(page, address, made, label="heart")
+    page.locator("summary", has_text="Masks").click()
+    page.get_by_role("button", name="As annotated now").click()
+    on_page, world = scan.places("axial", *CORNERS)
+    scan.tool("p")
+    scan.click(*on_page)
+    with page.expect_response(lambda answer: "live-mask/planes/axial" in answer.url and answer.ok):
+        page.keyboard.press("Enter")
+        scan.saved()
+    index = page.locator("[data-plane=axial]").get_attribute("data-shown")
+    answer = page.request.get(f"{address}/images/ct/live-mask/planes/axial/{index}.npy")
+    shown = np.load(io.BytesIO(answer.body()))[0]
+    assert np.array_equal(np.sort(shown[shown > 0]), np.full(filled(scan, "axial", world).sum(), 2))
+    page.wait_for_load_state("networkidle")
     assert not page.errors
     clear(page, address, "ct")
 

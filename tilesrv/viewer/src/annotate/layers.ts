@@ -32,8 +32,6 @@ export interface ShownMask {
 export interface LayersOptions {
   image: string;
   labels: Labels;
-  /** Whether annotations can be painted on the fly here. */
-  live: boolean;
   /** Show exactly these. */
   show: (shown: readonly ShownMask[]) => void;
 }
@@ -114,7 +112,7 @@ export class LayersPanel {
   private draw(): void {
     fill(
       this.element,
-      h("ul", { class: "labels" }, this.options.live && this.row(LIVE, "As annotated now"), ...this.layers.map((layer) => this.row(layer.name, layer.name, layer))),
+      h("ul", { class: "labels" }, this.row(LIVE, "As annotated now"), ...this.layers.map((layer) => this.row(layer.name, layer.name, layer))),
       ...this.legend(),
       h("div", { class: "row" }, button({ label: this.painting || "Paint mask", class: "plain", press: () => void this.paint("semantic") })),
     );

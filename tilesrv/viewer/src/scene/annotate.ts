@@ -72,7 +72,7 @@ export class SceneAnnotations {
       },
     });
     this.masks = new MaskTiles(image, scene, native, mercator);
-    this.layers = new LayersPanel({ image: image.id, labels: this.bench.labels, live: true, show: (shown) => this.masks.show(shown) });
+    this.layers = new LayersPanel({ image: image.id, labels: this.bench.labels, show: (shown) => this.masks.show(shown) });
     this.regions = new Regions(image, scene, native);
     this.bench.sections.push(section("Masks", this.layers.element, false), section("Regions", this.regions.element, false));
     this.store.watch(() => {

@@ -93,10 +93,12 @@ export class VolumeAnnotations {
       },
     });
     this.masks = new MaskOverlay(options.image, options.shared, () => options.views().forEach((view) => view.redraw()));
-    this.layers = new LayersPanel({ image: options.image.id, labels: this.bench.labels, live: false, show: (shown) => this.masks.show(shown) });
+    this.layers = new LayersPanel({ image: options.image.id, labels: this.bench.labels, show: (shown) => this.masks.show(shown) });
     this.bench.sections.push(section("Masks", this.layers.element, false));
     this.store.watch(() => {
-      if (!this.store.waiting) this.layers.refresh();
+      if (this.store.waiting) return;
+      this.masks.refresh();
+      this.layers.refresh();
     });
     this.bench.showTool("select");
     this.bind(options);

@@ -13,6 +13,7 @@ const AHEAD = 3;
 /** The layers that are shown, slice by slice. */
 export class MaskOverlay implements Overlay {
   private shown: readonly ShownMask[] = [];
+  private fresh = 0;
   /** Pictures by what they show; null while one comes, or when it failed. */
   private readonly kept = new Map<string, ImageBitmap | null>();
   /** The last picture of each slice, which stays until another look of it has come. */
@@ -25,8 +26,14 @@ export class MaskOverlay implements Overlay {
   ) {}
 
   show(shown: readonly ShownMask[]): void {
-    this.shown = shown.filter((mask) => mask.name !== null);
+    this.shown = shown;
     this.redraw();
+  }
+
+  /** Annotations changed: what is painted on the fly is asked for again. */
+  refresh(): void {
+    this.fresh++;
+    if (this.shown.some((mask) => mask.name === null)) this.redraw();
   }
 
   draw(context: CanvasRenderingContext2D, view: PlaneView): void {
@@ -52,13 +59,15 @@ export class MaskOverlay implements Overlay {
   /** A slice's picture; it is fetched when it is wanted for the first time. */
   private picture(mask: ShownMask, view: PlaneView, index: number): ImageBitmap | null {
     const slice = this.slice(mask, view, index);
-    const query = `?t=${this.shared.now.t}&pixels=${view.planes.pixels}&revision=${mask.layer?.revision ?? 0}${hideQuery(mask.hidden)}`;
+    const version = mask.name === null ? `fresh=${this.fresh}` : `revision=${mask.layer?.revision ?? 0}`;
+    const query = `?t=${this.shared.now.t}&pixels=${view.planes.pixels}&${version}${hideQuery(mask.hidden)}`;
     const key = slice + query;
     const found = this.kept.get(key);
     if (found !== undefined) return found;
     this.kept.set(key, null);
     forgetOldest(this.kept);
-    const path = `/masks/${encodeURIComponent(mask.name ?? "")}/planes/${view.planes.name}/${index}.png${query}`;
+    const kind = mask.name === null ? "live-mask" : `masks/${encodeURIComponent(mask.name)}`;
+    const path = `/${kind}/planes/${view.planes.name}/${index}.png${query}`;
     pictured(imagePath(this.image.id, path)).then((picture) => {
       this.kept.set(key, picture);
       this.latest.set(slice, picture);
