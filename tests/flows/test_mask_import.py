@@ -41,6 +41,8 @@ def test_segmentation_of_a_scan(tmp_path: Path) -> None:
         label.name: int((labels() == label.value).sum()) for label in SCHEMA.labels
     }
     assert json.loads(run(space, "import", "ct", str(path), "--json"))["unchanged"] == 3
+    renamed = path.rename(tmp_path / "IM000001")
+    assert json.loads(run(space, "import", "ct", str(renamed), "--json"))["unchanged"] == 3
 
 
 def test_label_raster_of_a_scene(tmp_path: Path) -> None:

@@ -92,9 +92,10 @@ def _bits(part: "NDArray[Any]", segment: Segment, *, fractional: bool) -> "NDArr
     return part >= HALF if fractional else part == segment.value
 
 
-def _annotation(segment: Segment, shape: Shape, context: Context, *key: object) -> Annotation:
+def _annotation(mask: MaskStream, segment: Segment, shape: Shape, context: Context, *key: object) -> Annotation:
+    """Annotation of a segment, or of its n-th region; its id is made from what the file calls itself, or is called."""
     return Annotation(
-        id=context.new_id(context.source, segment.layer, segment.value, *key),
+        id=context.new_id(mask.identity or context.source, segment.layer, segment.value, *key),
         image=context.image,
         label=segment.label.name,
         shape=shape,
@@ -124,7 +125,7 @@ def _masks(mask: MaskStream, start: tuple[int, ...], context: Context) -> Iterat
         first = stop
     for k, segment in enumerate(mask.segments):
         if chunks[k]:
-            yield _annotation(segment, Mask(image, chunks[k]), context)
+            yield _annotation(mask, segment, Mask(image, chunks[k]), context)
 
 
 def _contours(mask: MaskStream, context: Context) -> Iterator[Annotation]:
@@ -143,7 +144,7 @@ def _contours(mask: MaskStream, context: Context) -> Iterator[Annotation]:
                         rings[n].append(mask.grid.to_world(index))
     for n, segment in enumerate(mask.segments):
         if rings[n]:
-            yield _annotation(segment, PlanarContours.of(rings[n]), context)
+            yield _annotation(mask, segment, PlanarContours.of(rings[n]), context)
 
 
 def _regions(mask: MaskStream, context: Context) -> Iterator[Annotation]:
@@ -161,4 +162,4 @@ def _regions(mask: MaskStream, context: Context) -> Iterator[Annotation]:
             segment = next(iter(by_value.values())) if mask.fractional else by_value[value]
             if mask.grid.frame != frame:
                 polygon = shapely.transform(polygon, lambda xy: transform_points(xy, mask.grid.frame, frame))
-            yield _annotation(segment, Polygon(polygon), context, n)
+            yield _annotation(mask, segment, Polygon(polygon), context, n)

@@ -297,6 +297,8 @@ class MaskStream:
     """Whether a layer holds parts of one segment, from 0 to 1, in place of values."""
     block: tuple[int, ...] | None = None
     """Shape of the boxes that are cheapest to read; None where any is."""
+    identity: str = ""
+    """What the file calls itself, such as a SOP instance UID, whatever its name on a disk; empty where it does not."""
 
 
 class MaskFormat(Protocol):

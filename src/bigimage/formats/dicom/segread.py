@@ -121,6 +121,7 @@ def _stream(opened: Opened, *, expected: str, context: Context, report: Report) 
         stream = _label_map(placed, segments, pixels, report)
     else:
         stream = _by_segment(opened, placed, segments, pixels, shared[0], report)
+    stream = replace(stream, identity=_text(data, "SOPInstanceUID") or "")
     return stream if placed.grid.ndim == 3 else _flat(stream)
 
 
