@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import shapely
 
 from bigimage import open_workspace
-from bigimage.errors import Cancelled, Conflict, Unsupported
+from bigimage.errors import Cancelled, Conflict, InputError, Unsupported
 from bigimage.model.change import Removed
 from bigimage.model.problem import Invalid
 from bigimage.model.shape import Polygon
@@ -158,6 +159,24 @@ def test_a_file_by_others_is_taken_in_on_request_with_its_labels_and_faulty_area
     again = workspace.import_file("scene", path, options={"crs": "native"}, repair=True, extend_schema=True)
     assert (again.added, again.changed, again.unchanged) == (0, 0, 1)
     assert workspace.annotations.schema().version == 2
+
+
+def test_what_lies_beside_the_image_is_left_out_on_request(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "city.geojson"
+    export(workspace, path, options={"crs": "native"})
+    document = json.loads(path.read_text())
+    x, y = workspace.image("scene").info.grid.to_world([-900, 50])
+    away = {**document["features"][0], "id": str(uuid4())}
+    away["geometry"] = {"type": "Point", "coordinates": [x, y]}
+    document["features"].append(away)
+    path.write_text(json.dumps(document))
+    with pytest.raises(Invalid, match="outside=drop leaves out"):
+        workspace.import_file("scene", path)
+    done = workspace.import_file("scene", path, options={"outside": "drop"})
+    assert (done.unchanged, done.added) == (5, 0)
+    assert [(loss["what"], loss["count"]) for loss in done.report["losses"]] == [("outside", 1)]
+    with pytest.raises(InputError, match="neither refuse nor drop"):
+        workspace.import_file("scene", path, options={"outside": "keep"})
 
 
 def test_a_strict_export_that_loses_something_writes_nothing(workspace: Workspace, tmp_path: Path) -> None:

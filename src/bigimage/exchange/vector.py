@@ -9,6 +9,8 @@ from uuid import UUID
 
 from bigimage.errors import Conflict, DataError, InputError, NotFound
 from bigimage.exchange.extending import extended
+from bigimage.exchange.inside import OPTION as INSIDE_OPTION
+from bigimage.exchange.inside import drops_outside, inside
 from bigimage.exchange.masks import MaskReader
 from bigimage.exchange.mending import mended
 from bigimage.exchange.merging import merged, says_same
@@ -243,10 +245,12 @@ def import_annotations(
         raise NotFound(f"{path} does not exist")
     name = format or file_format(path)
     module, chosen = vector_format(name), dict(options or {})
-    check_options(name, module.OPTIONS, chosen)
+    check_options(name, {**module.OPTIONS, **INSIDE_OPTION}, chosen)
+    drop = drops_outside(chosen)
+    chosen.pop("outside", None)
     schema = store.schema() or Schema()
     context = context_for(info, schema, file_name=file_name, source=path.name)
-    job = _Import(store, info, schema, module, path, context, chosen, repair)
+    job = _Import(store, info, schema, module, path, context, chosen, repair, drop)
     if extend_schema:
         job = job.extended()
     try:
@@ -294,6 +298,8 @@ class _Import:
     context: Context
     options: Options
     repair: bool = False
+    drop_outside: bool = False
+    """Whether what lies outside the image is left out."""
     new_schema: bool = False
     """Whether the schema is not stored yet."""
     careful: bool = False
@@ -307,9 +313,10 @@ class _Import:
             yield annotation
 
     def found(self, report: Report) -> Iterator[Annotation]:
-        """Annotations of the file, mended where that was asked for."""
+        """Annotations of the file, mended, and without those elsewhere, where that was asked for."""
         stream = self.module.read(self.path, context=self.context, report=report, options=self.options)
-        return mended(stream, report) if self.repair else iter(stream)
+        sound = mended(stream, report) if self.repair else iter(stream)
+        return inside(sound, self.info.grid, report) if self.drop_outside else sound
 
     def extended(self) -> "_Import":
         """The same, with a schema that has all that the file has; it is stored with the annotations."""
@@ -347,6 +354,7 @@ class _Import:
         kinds = {problem.kind for problem in problems if problem.place.startswith(ITEM)}
         ways = [
             *(["repair mends or leaves out faulty areas"] if kinds & MENDED and not self.repair else []),
+            *(["-o outside=drop leaves out what lies beside the image"] if "outside" in kinds else []),
             *(["extend-schema adds new labels and attributes to the schema"] if kinds & {"label", "attribute"} else []),
         ]
         return f" ({'; '.join(ways)})" if ways else ""

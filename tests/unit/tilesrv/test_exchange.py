@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from bigimage.exchange.inside import OPTION as INSIDE_OPTION
 from bigimage.exchange.layers import OPTION as LAYER_OPTION
 from bigimage.exchange.masks import OPTION as MASK_OPTION
 from bigimage.formats.mask import FORMATS as MASKS
@@ -62,7 +63,7 @@ def test_a_folder_comes_as_an_archive(client: httpx.Client) -> None:
 
 def test_every_option_of_every_format_is_a_parameter() -> None:
     known = {name for formats in (FORMATS, MASKS) for module in formats.values() for name in module.OPTIONS}
-    assert known | set(LAYER_OPTION) | set(MASK_OPTION) == {*READING, *WRITING}
+    assert known | {*LAYER_OPTION, *MASK_OPTION, *INSIDE_OPTION} == {*READING, *WRITING}
 
 
 def zipped(members: dict[str, bytes | str]) -> bytes:
