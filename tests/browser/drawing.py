@@ -165,6 +165,11 @@ class Scan:
             self.page.mouse.move(*place, steps=4)
         self.page.mouse.up()
 
+    def empty(self, address: str) -> None:
+        """Take everything away, and wait until the page knows."""
+        clear(self.page, address, "ct")
+        self.page.wait_for_function("() => !document.querySelector('.label-count')")
+
     def painted(self, value: int) -> np.ndarray:
         """Voxels (z, y, x) that a mask layer of what is stored now has of a class."""
         name = f"check-{uuid4().hex}"  # the server keeps layers up to date, which nobody else may write meanwhile

@@ -12,7 +12,7 @@ from bigimage.geometry.planes import PlaneName
 from tests.browser.drawing import EXACT, Scan, clear, stored
 
 pytestmark = pytest.mark.usefixtures("wide")
-EACH_PLANE = pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
 CORNERS = ((0.4, 0.4), (0.6, 0.42), (0.62, 0.6), (0.38, 0.58))
 
 
@@ -42,139 +42,137 @@ def filled(scan: Scan, plane: PlaneName, ring: np.ndarray) -> np.ndarray:
     return out
 
 
-@EACH_PLANE
-def test_a_contour_is_stored_and_painted_where_it_was_drawn(
-    page: Any, address: str, made: Path, plane: PlaneName
-) -> None:
-    scan = Scan.open(page, address, made, label="heart")
-    on_page, world = scan.places(plane, *CORNERS)
-    scan.tool("p")
-    scan.click(*on_page)
-    page.keyboard.press("Enter")
-    scan.saved()
-    (feature,) = stored(page, address, "ct")
-    (ring,) = np.array(feature["shape"]["rings"])[:, : len(CORNERS)]
-    assert np.abs(ring - world).max() < EXACT * min(scan.grid.spacing)
-    assert np.array_equal(scan.painted(2), filled(scan, plane, world))
-    assert not page.errors
-    clear(page, address, "ct")
-
-
-@EACH_PLANE
-def test_a_box_is_as_thick_as_its_slice_until_its_handles_are_pulled(
-    page: Any, address: str, made: Path, plane: PlaneName
-) -> None:
-    scan = Scan.open(page, address, made, label="heart")
-    on_page, world = scan.places(plane, (0.4, 0.4), (0.6, 0.55), (0.7, 0.62))
+def thick(scan: Scan, plane: PlaneName, corners: np.ndarray) -> np.ndarray:
+    """Least and greatest corner of a box on the shown slice, as thick as the slice; axes are those of the patient."""
     axis, k = across(scan, plane)
-    scan.tool("b")
-    scan.drag(*on_page[:2])
-    scan.saved()
-    (feature,) = stored(page, address, "ct")
-    assert feature["shape"]["type"] == "box"
-
-    def expected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        ends = np.sort(np.stack([a, b]), axis=0)
-        middle = scan.grid.to_world(np.eye(3)[axis] * (k + 0.5))
-        half = np.abs(np.asarray(scan.grid.affine)[:, axis]) / 2
-        along = half > 1e-6
-        ends[:, along] = np.stack([middle - half, middle + half])[:, along]
-        return ends
-
-    def told() -> np.ndarray:
-        (now,) = stored(page, address, "ct")
-        return np.array([now["shape"]["minimum"], now["shape"]["maximum"]])
-
-    assert np.abs(told() - expected(world[0], world[1])).max() < EXACT * min(scan.grid.spacing)
-    low, high = told()
-    inside = ((low <= centres(scan)) & (centres(scan) <= high)).all(axis=-1)
-    assert inside.any()
-    assert np.array_equal(np.flatnonzero(inside.any(axis=tuple(n for n in range(3) if n != axis))), [k])
-    assert np.array_equal(scan.painted(2), inside)
-    scan.tool("v")
-    scan.drag(on_page[1], on_page[2])
-    scan.saved()
-    assert np.abs(told() - expected(world[0], world[2])).max() < EXACT * min(scan.grid.spacing)
-    page.keyboard.press("Control+z")
-    scan.saved()
-    assert np.abs(told() - expected(world[0], world[1])).max() < EXACT * min(scan.grid.spacing)
-    assert not page.errors
-    clear(page, address, "ct")
+    ends = np.sort(corners, axis=0)
+    middle = scan.grid.to_world(np.eye(3)[axis] * (k + 0.5))
+    half = np.abs(np.asarray(scan.grid.affine)[:, axis]) / 2
+    along = half > 1e-6
+    ends[:, along] = np.stack([middle - half, middle + half])[:, along]
+    return ends
 
 
-@EACH_PLANE
-def test_an_ellipse_lies_on_its_slice(page: Any, address: str, made: Path, plane: PlaneName) -> None:
-    scan = Scan.open(page, address, made, label="heart")
-    on_page, world = scan.places(plane, (0.38, 0.4), (0.62, 0.6))
+def ends_of(page: Any, address: str) -> np.ndarray:
+    """The same of the one box that is stored."""
+    (found,) = stored(page, address, "ct")
+    return np.array([found["shape"]["minimum"], found["shape"]["maximum"]])
+
+
+def swept(scan: Scan, plane: PlaneName, way: np.ndarray, reach: float) -> np.ndarray:
+    """Voxels (z, y, x) of the shown slice whose centres lie within reach of a straight way, seen along the normal."""
+    axis, k = across(scan, plane)
     shown = scan.shown(plane)
-    scan.tool("e")
-    scan.click(*on_page)
-    scan.saved()
-    (feature,) = stored(page, address, "ct")
-    shape = feature["shape"]
-    assert shape["type"] == "ellipse"
-    assert np.abs(np.array(shape["center"]) - world.mean(axis=0)).max() < EXACT * min(scan.grid.spacing)
-    right, down = (np.asarray(shown.affine)[:, n] / shown.spacing[n] for n in (2, 1))
-    sides = [abs((world[1] - world[0]) @ way) / 2 for way in (right, down)]
-    assert shape["radii"] == pytest.approx(sides, abs=EXACT * min(scan.grid.spacing))
-    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
-    ring = world.mean(axis=0) + np.cos(turn) * sides[0] * right + np.sin(turn) * sides[1] * down
-    assert np.array_equal(scan.painted(2), filled(scan, plane, ring))
-    # the handle at the end of its axis makes it longer and turns it
-    scan.tool("v")
-    middle = ((on_page[0][0] + on_page[1][0]) // 2, (on_page[0][1] + on_page[1][1]) // 2)
-    scan.drag((on_page[1][0], middle[1]), (middle[0], on_page[1][1] + 20))
-    scan.saved()
-    (feature,) = stored(page, address, "ct")
-    reach = (on_page[1][1] + 20 - middle[1]) / scan.zoom(plane)
-    assert feature["shape"]["radii"] == pytest.approx([reach, sides[1]], abs=1.1 / scan.zoom(plane))
-    assert not page.errors
-    clear(page, address, "ct")
+    normal = np.asarray(shown.affine)[:, 0] / shown.spacing[0]
+    own = tuple(slice(k, k + 1) if n == axis else slice(None) for n in range(3))
+    away, along = centres(scan)[own] - way[0], way[1] - way[0]
+    away = away - (away @ normal)[..., None] * normal
+    share = np.clip(away @ along / (along @ along), 0, 1)
+    out = np.zeros(scan.grid.shape, bool)
+    out[own] = np.linalg.norm(away - share[..., None] * along, axis=-1) <= reach
+    return out
 
 
-@EACH_PLANE
-def test_a_brush_paints_voxels_and_an_eraser_takes_them_away(
-    page: Any, address: str, made: Path, plane: PlaneName
-) -> None:
+def test_a_contour_is_stored_and_painted_where_it_was_drawn(page: Any, address: str, made: Path) -> None:
     scan = Scan.open(page, address, made, label="heart")
-    on_page, world = scan.places(plane, (0.4, 0.5), (0.6, 0.5), (0.5, 0.4), (0.5, 0.6))
-    axis, k = across(scan, plane)
-    radius = 12 / scan.zoom(plane)
-    places = centres(scan)
-    own = np.zeros(scan.grid.shape, bool)
-    own[tuple(k if n == axis else slice(None) for n in range(3))] = True
-
-    def along(a: np.ndarray, b: np.ndarray, reach: float) -> np.ndarray:
-        normal = np.asarray(scan.shown(plane).affine)[:, 0] / scan.shown(plane).spacing[0]
-        way = places - a
-        way = way - (way @ normal)[..., None] * normal
-        share = np.clip(way @ (b - a) / ((b - a) @ (b - a)), 0, 1)
-        return own & (np.linalg.norm(way - share[..., None] * (b - a), axis=-1) <= reach)
-
-    scan.tool("d")
-    scan.drag(*on_page[:2])
-    scan.tool("x")
-    scan.drag(*on_page[2:])
-    scan.saved()
-    (feature,) = stored(page, address, "ct")
-    assert feature["shape"]["type"] == "mask"
-    assert feature["properties"]["version"] == 2
-    painted = scan.painted(2)
-
-    def between(reach: float) -> np.ndarray:
-        return along(world[0], world[1], reach) & ~along(world[2], world[3], 2 * radius - reach)
-
-    # the pointer's way has corners at whole screen pixels, so that a voxel on the rim may fall either way
-    assert not (between(radius - 1e-3) & ~painted).any()
-    assert not (painted & ~between(radius + 1e-3)).any()
-    assert painted.any()
-    page.keyboard.press("Control+z")
-    scan.saved()
-    undone = scan.painted(2)
-    assert not (along(world[0], world[1], radius - 1e-3) & ~undone).any()
-    assert not (undone & ~along(world[0], world[1], radius + 1e-3)).any()
+    for plane in PLANES:
+        on_page, world = scan.places(plane, *CORNERS)
+        scan.tool("p")
+        scan.click(*on_page)
+        page.keyboard.press("Enter")
+        scan.saved()
+        (feature,) = stored(page, address, "ct")
+        (ring,) = np.array(feature["shape"]["rings"])[:, : len(CORNERS)]
+        assert np.abs(ring - world).max() < EXACT * min(scan.grid.spacing)
+        assert np.array_equal(scan.painted(2), filled(scan, plane, world))
+        scan.empty(address)
     assert not page.errors
-    clear(page, address, "ct")
+
+
+def test_a_box_is_as_thick_as_its_slice_until_its_handles_are_pulled(page: Any, address: str, made: Path) -> None:
+    scan = Scan.open(page, address, made, label="heart")
+    for plane in PLANES:
+        on_page, world = scan.places(plane, (0.4, 0.4), (0.6, 0.55), (0.7, 0.62))
+        axis, k = across(scan, plane)
+        scan.tool("b")
+        scan.drag(*on_page[:2])
+        scan.saved()
+        (feature,) = stored(page, address, "ct")
+        assert feature["shape"]["type"] == "box"
+        assert np.abs(ends_of(page, address) - thick(scan, plane, world[:2])).max() < EXACT * min(scan.grid.spacing)
+        low, high = ends_of(page, address)
+        inside = ((low <= centres(scan)) & (centres(scan) <= high)).all(axis=-1)
+        assert inside.any()
+        assert np.array_equal(np.flatnonzero(inside.any(axis=tuple(n for n in range(3) if n != axis))), [k])
+        assert np.array_equal(scan.painted(2), inside)
+        scan.tool("v")
+        scan.drag(on_page[1], on_page[2])
+        scan.saved()
+        assert np.abs(ends_of(page, address) - thick(scan, plane, world[::2])).max() < EXACT * min(scan.grid.spacing)
+        page.keyboard.press("Control+z")
+        scan.saved()
+        assert np.abs(ends_of(page, address) - thick(scan, plane, world[:2])).max() < EXACT * min(scan.grid.spacing)
+        scan.empty(address)
+    assert not page.errors
+
+
+def test_an_ellipse_lies_on_its_slice(page: Any, address: str, made: Path) -> None:
+    scan = Scan.open(page, address, made, label="heart")
+    for plane in PLANES:
+        on_page, world = scan.places(plane, (0.38, 0.4), (0.62, 0.6))
+        shown = scan.shown(plane)
+        scan.tool("e")
+        scan.click(*on_page)
+        scan.saved()
+        (feature,) = stored(page, address, "ct")
+        shape = feature["shape"]
+        assert shape["type"] == "ellipse"
+        assert np.abs(np.array(shape["center"]) - world.mean(axis=0)).max() < EXACT * min(scan.grid.spacing)
+        right, down = (np.asarray(shown.affine)[:, n] / shown.spacing[n] for n in (2, 1))
+        sides = [abs((world[1] - world[0]) @ way) / 2 for way in (right, down)]
+        assert shape["radii"] == pytest.approx(sides, abs=EXACT * min(scan.grid.spacing))
+        turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+        ring = world.mean(axis=0) + np.cos(turn) * sides[0] * right + np.sin(turn) * sides[1] * down
+        assert np.array_equal(scan.painted(2), filled(scan, plane, ring))
+        # the handle at the end of its axis makes it longer and turns it
+        scan.tool("v")
+        middle = ((on_page[0][0] + on_page[1][0]) // 2, (on_page[0][1] + on_page[1][1]) // 2)
+        scan.drag((on_page[1][0], middle[1]), (middle[0], on_page[1][1] + 20))
+        scan.saved()
+        (feature,) = stored(page, address, "ct")
+        reach = (on_page[1][1] + 20 - middle[1]) / scan.zoom(plane)
+        assert feature["shape"]["radii"] == pytest.approx([reach, sides[1]], abs=1.1 / scan.zoom(plane))
+        scan.empty(address)
+    assert not page.errors
+
+
+def test_a_brush_paints_voxels_and_an_eraser_takes_them_away(page: Any, address: str, made: Path) -> None:
+    scan = Scan.open(page, address, made, label="heart")
+    for plane in PLANES:
+        on_page, world = scan.places(plane, (0.4, 0.5), (0.6, 0.5), (0.5, 0.4), (0.5, 0.6))
+        radius = 12 / scan.zoom(plane)
+        drawn = [swept(scan, plane, world[:2], radius + slip) for slip in (-1e-3, 1e-3)]
+        erased = [swept(scan, plane, world[2:], radius + slip) for slip in (-1e-3, 1e-3)]
+        scan.tool("d")
+        scan.drag(*on_page[:2])
+        scan.tool("x")
+        scan.drag(*on_page[2:])
+        scan.saved()
+        (feature,) = stored(page, address, "ct")
+        assert feature["shape"]["type"] == "mask"
+        assert feature["properties"]["version"] == 2
+        painted = scan.painted(2)
+        # the pointer's way has corners at whole screen pixels, so that a voxel on the rim may fall either way
+        assert not (drawn[0] & ~erased[1] & ~painted).any()
+        assert not (painted & ~(drawn[1] & ~erased[0])).any()
+        assert painted.any()
+        page.keyboard.press("Control+z")
+        scan.saved()
+        undone = scan.painted(2)
+        assert not (drawn[0] & ~undone).any()
+        assert not (undone & ~drawn[1]).any()
+        scan.empty(address)
+    assert not page.errors
 
 
 def test_points_and_lines_are_stored_where_they_were_drawn(page: Any, address: str, made: Path) -> None:
