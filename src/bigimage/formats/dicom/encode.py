@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LONG = ("OB", "OW", "SQ", "UN", "UT")
 """Representations whose length takes four bytes."""
+LONGEST_DECIMAL = 16
+"""Characters of a decimal string."""
 MOST_NATIVE = 0xFFFFFFFE
 """Longest value of an element of stated length."""
 
@@ -40,7 +42,13 @@ def sequence(tag: int, items: Iterable[bytes]) -> bytes:
 
 def decimals(values: Iterable[float]) -> list[str]:
     """Numbers as decimal strings of 16 characters at most, the nearest that fit (PS3.5 6.2, DS)."""
-    return [format_number_as_ds(float(value) + 0.0) for value in values]
+    return [_decimal(float(value) + 0.0) for value in values]
+
+
+def _decimal(value: float) -> str:
+    found = format_number_as_ds(value)
+    # pydicom counts digits before it rounds: just below a power of ten rounding brings one more
+    return found if len(found) <= LONGEST_DECIMAL else f"{value:.{LONGEST_DECIMAL - 3}g}"
 
 
 def decimal_bytes(values: Iterable[float]) -> bytes:
