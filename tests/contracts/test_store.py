@@ -17,7 +17,9 @@ from bigimage.model.annotation import Annotation, Relation
 from bigimage.model.change import Added, Applied, BrushPatch, Clash, Edited, Once, Removed, Stored
 from bigimage.model.shape import Point, Polygon, Shape, Tag
 from bigimage.model.where import Slab, Where
+from bigimage.store import writing
 from bigimage.store.sql import SqlStore
+from bigimage.store.verify import verify
 from tests.unit.model.examples import (
     BODY_SHAPES,
     MAP_SHAPES,
@@ -233,6 +235,40 @@ def test_one_call_may_change_an_annotation_several_times(store: SqlStore) -> Non
         store.apply("scene", [Added(at(0, 0, number=2)), Added(at(0, 0, number=2))], author="ann")
     with pytest.raises(NotFound):
         store.get(uid(2))
+
+
+@pytest.mark.parametrize("held", [1, 3, 20_000])
+def test_many_changes_are_written_in_parts_as_one_revision(
+    store: SqlStore, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "HELD", held)
+    add(store, *(at(10 * k, 0, number=k) for k in range(5)))
+    changes = [
+        Added(at(0, 10, number=11)),
+        Edited(at(3, 3, number=0), 1),
+        Removed(uid(1), 1),
+        Edited(at(5, 10, number=11), 1),
+        Edited(at(9, 9, number=2), 7),  # stale
+        Removed(uid(11), 2),
+        Added(at(0, 10, number=12)),
+        Edited(at(4, 4, number=11), 1),  # stale: an earlier change of this call was faster
+        Removed(uid(3), 1),
+        Edited(at(7, 7, number=1), 2),
+    ]
+    with pytest.raises(Conflict) as caught:
+        store.apply("scene", changes, author="bob")
+    assert [c.position for c in caught.value.clashes] == [4, 7]
+    assert numbers(store.query("scene")) == [0, 1, 2, 3, 4]
+    applied = store.apply("scene", changes, author="bob", skip_conflicts=True)
+    assert [r.version for r in applied.results] == [1, 2, 2, 2, 1, 3, 1, 3, 2, 3]
+    assert [type(r) is Clash for r in applied.results] == [k in (4, 7) for k in range(10)]
+    assert applied.revision is not None
+    assert applied.revision.number == 2
+    assert store.revisions("scene")[0].changes == 8
+    assert numbers(store.query("scene")) == [0, 1, 2, 4, 12]
+    assert numbers(store.query("scene", window(6, 6, 8, 8))) == [1]
+    assert [(log.version, log.revision.number) for log in store.history(uid(11))] == [(1, 2), (2, 2), (3, 2)]
+    assert verify(store) == []
 
 
 def test_what_does_not_belong_is_refused(store: SqlStore) -> None:

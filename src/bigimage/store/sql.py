@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 KEYS_KEPT = 7 * 24 * 3600 * 1_000_000
 """Microseconds for which idempotency keys are kept, at least."""
+_TWICE = "an id was given to an annotation of another image at the same moment; try again"
 _FIND = "SELECT a.id, a.alive, a.image, a.shape FROM uid u JOIN annotation a ON a.id = u.annotation WHERE u.uuid = ?"
 
 
@@ -84,7 +85,10 @@ class SqlStore:
             if once is not None and (answer := self._answer(connection, row, listed, once, author)) is not None:
                 return answer
             writer = Writer(connection, self.reader, row, batch, texts)
-            writer.make(listed)
+            try:
+                writer.make(listed)
+            except IntegrityError as error:
+                raise Conflict(_TWICE) from error
             clashes = tuple(r for r in writer.results if isinstance(r, Clash))
             if clashes and not skip_conflicts:
                 raise Conflict(_clash_text(clashes), clashes)
@@ -92,9 +96,8 @@ class SqlStore:
             try:
                 writer.save(author=texts[author], time=now)
             except IntegrityError as error:
-                message = "an id was given to an annotation of another image at the same moment; try again"
-                raise Conflict(message) from error
-            made = Revision(image, row.revision + 1, author, from_micros(now)) if writer.entries else None
+                raise Conflict(_TWICE) from error
+            made = Revision(image, row.revision + 1, author, from_micros(now)) if writer.written else None
             applied = Applied(made, tuple(writer.results))
             if once is not None:
                 self._remember(connection, row, applied, once, author, now)

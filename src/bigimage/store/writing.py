@@ -27,6 +27,8 @@ from bigimage.store.tables import entry_id
 
 _AXES = ("x0", "y0", "x1", "y1", "z0", "z1")
 _MASK = SHAPE_CODES["mask"]
+HELD = 20_000
+"""Changes whose rows are held before they are written."""
 _HEAD_FIELDS = (
     *("id", "head", "version", "alive", "shape", "label", "born", "t", "instance", "cell"),
     *("origin", "score", "rest", *_AXES),
@@ -89,6 +91,12 @@ class Writer:
     entries: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     touched: dict[UUID, Head] = field(default_factory=dict[UUID, Head])
     born: set[UUID] = field(default_factory=set[UUID])
+    changed: set[UUID] = field(default_factory=set[UUID])
+    """Annotations that were changed by now."""
+    written: int = 0
+    """Entries that were written already and are no longer held."""
+    levels: int = 0
+    """Levels of cells that annotations written so far lie on."""
     results: list[Stored | Clash] = field(default_factory=list[Stored | Clash])
 
     @property
@@ -102,10 +110,16 @@ class Writer:
         return self.image.revision + 1
 
     def make(self, changes: Sequence[Change]) -> None:
-        """Make all changes that do not clash, and note in `results` what became of each."""
-        self._load_heads({changed_id(c) for c in changes})
+        """Make all changes that do not clash, and note in `results` what became of each.
+
+        What many changes bring is written part by part, so that taking back a million needs no room for all at once.
+        Raises IntegrityError when an id was given to two annotations.
+        """
         brought = 0
         for position, change in enumerate(changes):
+            if position % HELD == 0:
+                self._write()
+                self._load_heads({changed_id(c) for c in changes[position : position + HELD]})
             place = brought
             if isinstance(change, (Added, Edited)):
                 brought += 1
@@ -115,6 +129,7 @@ class Writer:
                 continue
             new = self._make(change, head, place)
             self.heads[changed_id(change)] = self.touched[changed_id(change)] = new
+            self.changed.add(changed_id(change))
             self.results.append(Stored(position, changed_id(change), new.version))
 
     def _load_heads(self, ids: Iterable[UUID]) -> None:
@@ -149,7 +164,7 @@ class Writer:
         if head is None:
             return Clash(position, id_, change, None, 0)
         current = None
-        if head.alive and id_ not in self.touched:
+        if head.alive and id_ not in self.changed:
             current = self.reader.get(self.connection, self.image, head.id)
         return Clash(position, id_, change, current, head.version)
 
@@ -199,7 +214,7 @@ class Writer:
         none = cell < 0
         z = (None, None) if none or len(low) == 2 else (float(low[2]), float(high[2]))
         return Head(
-            id=entry_id(self.image.id, self.image.entries + len(self.entries) + 1) if head is None else head.id,
+            id=self._next if head is None else head.id,
             head=None if head is None else head.head,
             version=1 if head is None else head.version + 1,
             alive=True,
@@ -215,9 +230,14 @@ class Writer:
             cell=None if none else cell,
         )
 
+    @property
+    def _next(self) -> int:
+        """Id of the next log entry."""
+        return entry_id(self.image.id, self.image.entries + self.written + len(self.entries) + 1)
+
     def _log(self, id_: UUID, new: Head, kind: int, geometry: bytes | None, bits: bytes | None) -> int:
         """Note a log entry, whose predecessor is the state's head so far, and give its id."""
-        entry = entry_id(self.image.id, self.image.entries + len(self.entries) + 1)
+        entry = self._next
         self.entries.append(
             {
                 **{"id": entry, "revision": self.revision, "uuid": id_, "version": new.version, "kind": kind},
@@ -241,10 +261,19 @@ class Writer:
         return placed, shapely.to_wkb(box_outline(grid, box))
 
     def save(self, *, author: int, time: int) -> None:
-        """Write what was noted: entries, the present state, and the revision with its author and time."""
+        """Write what was noted, and the revision with its author and time."""
+        self._write()
+        if self.written:
+            close_revision(
+                *(self.connection, self.reader.database, self.image),
+                **{"author": author, "time": time, "added": self.written, "levels": self.image.levels | self.levels},
+            )
+
+    def _write(self) -> None:
+        """Write what is held: entries and the present state."""
         if not self.entries:
             return
-        connection, image = self.connection, self.image
+        connection = self.connection
         connection.execute(_ADD_ENTRY, self.entries)
         rows = [self._annotation(new) for new in self.touched.values()]
         new = [row for uuid, row in zip(self.touched, rows, strict=True) if uuid in self.born]
@@ -255,10 +284,10 @@ class Writer:
         if old:
             connection.execute(_CHANGE_ANNOTATION, [{f"new_{k}": v for k, v in row.items()} for row in old])
         on = [h.cell for h in self.touched.values() if h.cell is not None]
-        levels = image.levels | levels_of(np.array(on, dtype=np.int64))
-        close_revision(
-            connection, self.reader.database, image, author=author, time=time, added=len(self.entries), levels=levels
-        )
+        self.levels |= levels_of(np.array(on, dtype=np.int64))
+        self.written += len(self.entries)
+        for held in (self.entries, self.heads, self.touched, self.born):
+            held.clear()
 
     def _annotation(self, head: Head) -> dict[str, Any]:
         """Row of the present state."""
