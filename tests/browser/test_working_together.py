@@ -70,6 +70,29 @@ def test_a_server_that_dies_loses_nothing(page: Any, made: Path) -> None:
         clear(page, address, "shared")
 
 
+def test_a_cut_while_the_server_is_away_is_sent_when_it_is_back(page: Any, made: Path) -> None:
+    port = free_port()
+    with server(made, port) as address:
+        view = Scene.open(page, address, "shared", center=(600, 450), resolution=0.5)
+        view.label("pond")
+        view.tool("p")
+        view.click((-100, -100), (100, -100), (100, 100), (-100, 100))
+        page.keyboard.press("Enter")
+        view.saved()
+        page.wait_for_function("() => performance.getEntriesByType('resource').some((e) => /overlay/.test(e.name))")
+    view.tool("c")
+    view.click((0, -150), (0, 150))
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".saved.away")
+    assert "2 changes kept" in page.locator(".saved").inner_text()
+    with server(made, port) as address:
+        page.wait_for_function("() => document.querySelector('.saved').dataset.waiting === '0'", timeout=60_000)
+        halves = stored(page, address, "shared")
+        spans = sorted(pixels(made, "shared", f["geometry"]["coordinates"][0])[:, 0].round(2).tolist() for f in halves)
+        assert [(min(span), max(span)) for span in spans] == [(550, 600), (600, 650)]
+        clear(page, address, "shared")
+
+
 def test_unsent_changes_survive_the_page(browser: Any, made: Path) -> None:
     port = free_port()
     context = browser.new_context(viewport=SIZE)

@@ -8,6 +8,9 @@ import type { Feature } from "./model";
 import { SelectedPanel, type Action } from "./selected";
 import type { AnnotationStore } from "./store";
 
+/** Milliseconds after which what may be wanted later is loaded. */
+const SOON = 3000;
+
 export interface ToolEntry<T extends string> {
   tool: T;
   label: string;
@@ -68,6 +71,8 @@ export class Bench<T extends string> {
     store.watch(() => this.follow());
     this.bind();
     this.follow();
+    // cutting and mending must also work while the server is away
+    setTimeout(() => void import("./overlay").catch(() => undefined), SOON);
   }
 
   private toolButton(entry: ToolEntry<T>): HTMLButtonElement {
