@@ -45,6 +45,28 @@ def test_segmentation_of_a_scan(tmp_path: Path) -> None:
     assert json.loads(run(space, "import", "ct", str(renamed), "--json"))["unchanged"] == 3
 
 
+def test_labels_of_a_file_become_those_of_the_schema(tmp_path: Path) -> None:
+    _, slices = ct_series("axial")
+    (tmp_path / "ct").mkdir()
+    save(slices, tmp_path / "ct")
+    space = tmp_path / "space"
+    run(space, "ingest", str(tmp_path / "ct"), "--name", "ct")
+    workspace = open_workspace(settings=Settings(workspace=space, workers=1))
+    grid = workspace.image("ct").info.grid
+    path = tmp_path / "organs.seg.nrrd"
+    mask = stream(labels(), grid)
+    FORMATS["seg-nrrd"].write(path, mask, context=context_of(grid), report=Report(), options={})
+    run(space, "import", "ct", str(path), "--extend-schema")
+    found = workspace.annotations.schema().labels
+    assert [(x.name, x.value, x.color, x.code) for x in found] == [
+        (x.name, x.value, x.color, x.code) for x in sorted(SCHEMA.labels, key=lambda x: x.name)
+    ]
+    workspace.rasterize("ct")
+    made = workspace.export("ct", layer="semantic", format="seg-nrrd", output=tmp_path / "again.seg.nrrd")
+    again = FORMATS["seg-nrrd"].read(made.path, context=context_of(grid), report=Report(), options={})
+    assert np.array_equal(again.read(0, grid.box), labels())
+
+
 def test_label_raster_of_a_scene(tmp_path: Path) -> None:
     array = np.zeros((300, 400), np.uint8)
     array[20:90, 30:200], array[150:160, 300:310] = 1, 1

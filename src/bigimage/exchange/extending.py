@@ -2,23 +2,33 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Attribute, AttributeType, Label, Schema, distinct_color
 
 
-def extended(schema: Schema, earlier: Sequence[Schema], annotations: Iterable[Annotation]) -> Schema:
+def extended(
+    schema: Schema,
+    earlier: Sequence[Schema],
+    annotations: Iterable[Annotation],
+    *,
+    told: Mapping[str, Label] | None = None,
+) -> Schema:
     """A schema to which annotations fit; the same object where they do already.
 
-    New labels take the next values that no version ever used, in the order of their names, and colours that are easy
-    to tell apart. Attributes that a label does not declare are declared as what fits all their values; lists and
+    New labels are what the file tells of them: value, colour, code, definition. Where it tells nothing, or the value
+    was ever used, they take the next values that no version ever used, in the order of their names, and colours that
+    are easy to tell apart. Attributes that a label does not declare are declared as what fits all their values; lists and
     objects, which no type takes, are left for validation to tell.
 
     Parameters
     ----------
     earlier
         All versions there were, whose values are not to be used again.
+    told
+        Labels by name as the file describes them; asked for once all annotations were read.
     """
     seen: dict[str, dict[str, AttributeType]] = {}
     for annotation in annotations:
@@ -31,13 +41,22 @@ def extended(schema: Schema, earlier: Sequence[Schema], annotations: Iterable[An
     for name in [n for n in seen if schema.find(n) is not None]:
         k = labels.index(next(one for one in labels if name in (one.name, *one.formerly)))
         labels[k] = _with_attributes(labels[k], seen[name])
-    highest = max((label.value for one in (*earlier, schema) for label in one.labels), default=0)
+    used = {label.value for one in (*earlier, schema) for label in one.labels}
     # names that cannot be labels are left for validation to tell
     new = sorted(n for n in seen if schema.find(n) is None and n.strip() and len(n) <= 200)
-    for value, name in enumerate(new, highest + 1):
-        label = Label(name=name, value=value, color=distinct_color(value))
-        labels.append(_with_attributes(label, seen[name]))
+    wanted = {name: label.value for name, label in (told or {}).items() if name in new}
+    own = {name: value for name, value in wanted.items() if value not in used and _is_single(value, wanted)}
+    free = count(max((*used, *own.values()), default=0) + 1)
+    for name in new:
+        value = own.get(name) or next(free)
+        label = (told or {}).get(name) or Label(name=name, value=value, color=distinct_color(value))
+        labels.append(_with_attributes(replace(label, value=value), seen[name]))
     return schema if tuple(labels) == schema.labels else replace(schema, labels=tuple(labels))
+
+
+def _is_single(value: int, wanted: Mapping[str, int]) -> bool:
+    """Whether one label alone wants a value."""
+    return sum(other == value for other in wanted.values()) == 1
 
 
 def _with_attributes(label: Label, found: Mapping[str, AttributeType]) -> Label:

@@ -45,6 +45,7 @@ class MaskReader:
         """Annotations of a mask file."""
         own = {name: value for name, value in options.items() if name not in OPTION}
         mask = self.module.read(path, context=context, report=report, options=own)
+        report.labels.update({segment.label.name: segment.label for segment in mask.segments})
         if not report.problems:
             yield from annotations_of(mask, context=context, report=report, form=options.get("as", "masks"))
 

@@ -323,7 +323,8 @@ class _Import:
         earlier = [self.store.schema(k) or Schema() for k in range(1, self.schema.version)]
         # told of no schema, formats leave no attribute out
         free = replace(self, context=replace(self.context, schema=Schema()))
-        schema = extended(self.schema, earlier, free.found(Report()))
+        report = Report()
+        schema = extended(self.schema, earlier, free.found(report), told=report.labels)
         if schema is self.schema:
             return self
         return replace(self, schema=schema, new_schema=True, context=replace(self.context, schema=schema))

@@ -9,7 +9,7 @@ import shapely
 from bigimage.exchange.extending import extended
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
-from bigimage.model.labels import Attribute, Label, Schema, check_next, check_schema
+from bigimage.model.labels import Attribute, Code, Label, Schema, check_next, check_schema
 from bigimage.model.shape import Polygon
 from bigimage.model.validate import validate
 
@@ -29,6 +29,20 @@ def test_new_labels_take_values_that_were_never_used() -> None:
     assert len({one.color for one in found.labels}) == 3
     assert not check_schema(found)
     assert not check_next(found, [*earlier, now])
+
+
+def test_new_labels_are_what_the_file_tells_of_them() -> None:
+    code = Code(scheme="SCT", value="64033007", meaning="Kidney structure")
+    told = [Label(name="kidney", value=7, color="#112233", code=code), Label(name="spleen", value=9)]
+    told += [Label(name="left", value=5), Label(name="right", value=5), Label(name="unused", value=8)]
+    earlier = [Schema(labels=(SHIP, Label(name="quay", value=9)), version=1)]
+    names = ("spleen", "kidney", "left", "right", "tree")
+    found = extended(Schema(labels=(SHIP,), version=2), earlier, map(of, names), told={one.name: one for one in told})
+    # 9 was used before, and 5 is wanted twice
+    values = {one.name: one.value for one in found.labels}
+    assert values == {"ship": 4, "kidney": 7, "left": 10, "right": 11, "spleen": 12, "tree": 13}
+    assert found.labels[1] == told[0]
+    assert not check_schema(found)
 
 
 def test_a_schema_that_fits_is_the_same() -> None:
