@@ -20,8 +20,8 @@ def extended(
 
     New labels are what the file tells of them: value, colour, code, definition. Where it tells nothing, or the value
     was ever used, they take the next values that no version ever used, in the order of their names, and colours that
-    are easy to tell apart. Attributes that a label does not declare are declared as what fits all their values; lists and
-    objects, which no type takes, are left for validation to tell.
+    are easy to tell apart. Attributes that a label does not declare are declared as what fits all their values; lists
+    and objects, which no type takes, are left for validation to tell.
 
     Parameters
     ----------

@@ -6,10 +6,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import httpx
 import nibabel
 import numpy as np
 import pytest
+import shapely
 
 from bigimage.exchange.inside import OPTION as INSIDE_OPTION
 from bigimage.exchange.layers import OPTION as LAYER_OPTION
@@ -104,6 +106,19 @@ def test_an_archive_with_one_file_of_annotations_is_that_file(client: httpx.Clie
     twice = client.post("/images/scene/import", content=zipped({"a.geojson": data, "b.geojson": data}))
     assert twice.status_code == 400
     assert "a.geojson, b.geojson" in twice.text
+
+
+def test_a_zipped_shapefile_is_imported_with_what_lies_beside_it(client: httpx.Client, tmp_path: Path) -> None:
+    squares = [shapely.box(500_000 + k, 4_999_000, 500_050 + k, 4_999_050) for k in (0, 100)]
+    table = gpd.GeoDataFrame({"class": ["shed", "barn"]}, geometry=squares, crs="EPSG:32632")
+    table.to_file(tmp_path / "sheds.shp")
+    body = zipped({f"delivery/{p.name}": p.read_bytes() for p in tmp_path.glob("sheds.*")})
+    query = {"label-field": "class"}
+    sent = client.post("/images/scene/import", params=query, files={"file": ("sheds.zip", body, "application/zip")})
+    assert sent.status_code == 200, sent.text
+    assert sent.json()["added"] == 2
+    features = client.get("/images/scene/annotations", params={"crs": "native"}).json()["features"]
+    assert {f["properties"]["label"] for f in features} == {"ship", "shed", "barn"}
 
 
 @pytest.mark.parametrize(
