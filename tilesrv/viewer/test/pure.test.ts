@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { ImageRecord } from "../src/api";
 import { maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
 import { bitsOf, colourOf, runsOf, same, type Feature } from "../src/annotate/model";
-import { between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
+import { apart, between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
 import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
 import { lonLat, metres, placesFor, roundBelow, short } from "../src/format";
 import { Grid2 } from "../src/grid";
@@ -149,4 +149,10 @@ test("features are the same where what is written is", () => {
   assert.ok(!same(feature, { ...stored, geometry: { type: "Point", coordinates: [1, 3] } }));
   assert.ok(!same(feature, null));
   assert.match(colourOf("a name"), /^#[0-9a-f]{6}$/);
+});
+
+test("corners are shown where they lie apart", () => {
+  const line: [number, number][] = [[0, 0], [3, 0], [9, 0], [12, 0], [12, 11]];
+  assert.deepEqual(apart(line, 10), [[0, 0], [12, 0], [12, 11]]);
+  assert.deepEqual(apart(line, 0), line);
 });

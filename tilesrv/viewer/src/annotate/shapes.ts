@@ -102,3 +102,14 @@ export function outlines(feature: Feature): Position[][] {
     default: return [];
   }
 }
+
+/** Places along a line that lie at least so far from the one before that was kept; the first is. */
+export function apart<P extends readonly number[]>(line: readonly P[], least: number): P[] {
+  let [x, y] = [Infinity, Infinity];
+  return line.filter((place) => {
+    const [u = 0, v = 0] = place;
+    if (Math.hypot(u - x, v - y) < least) return false;
+    [x, y] = [u, v];
+    return true;
+  });
+}

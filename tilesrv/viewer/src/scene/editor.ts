@@ -79,7 +79,7 @@ export class Editor {
     const { scene, native, labels, store } = options;
     this.pen = new Pen(store, labels);
     this.surgery = new Surgery(store, this.pen, (ids) => this.select(ids));
-    this.layer = new VectorLayer({ source: this.source, style: (feature) => this.style(feature), zIndex: 20, updateWhileInteracting: true, updateWhileAnimating: true });
+    this.layer = new VectorLayer({ source: this.source, style: (feature, resolution) => this.style(feature, resolution), zIndex: 20, updateWhileInteracting: true, updateWhileAnimating: true });
     this.tiles = new VectorTiles({ ...options, isElsewhere: (id) => this.source.getFeatureById(id) !== null });
     this.masks = new MaskLayer(native, () => store.features.values(), labels, (id) => this.ids.includes(id));
     this.handles = new Handles({ grid: native.grid, resolution: () => scene.map.getView().getResolution() ?? 1, changed: (framed) => this.reshape(memberOf(framed)) });
@@ -147,7 +147,7 @@ export class Editor {
     return this.options.labels;
   }
 
-  private style(feature: FeatureLike): ReturnType<typeof styleOf> | undefined {
+  private style(feature: FeatureLike, resolution: number): ReturnType<typeof styleOf> | undefined {
     const name = String(feature.get("label"));
     if (this.labels.isHidden(name)) return undefined;
     const selected = this.ids.includes(String(feature.getId()));
@@ -158,7 +158,7 @@ export class Editor {
       const lines = joinsOf(shape).map((line) => line.map(([x = 0, y = 0]) => grid.toMap([x, y])));
       return [...joins(this.labels.colour(name), lines), ...styles];
     }
-    return selected && !framedOf(shape) ? [...styles, corners] : styles;
+    return selected && !framedOf(shape) ? [...styles, corners(resolution)] : styles;
   }
 
   /** In web mercator annotations are looked at, on the image's own grid they are drawn. */

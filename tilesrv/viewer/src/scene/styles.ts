@@ -11,8 +11,11 @@ import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import Text from "ol/style/Text";
+import { apart } from "../annotate/shapes";
 
 const kept = new Map<string, Style[]>();
+/** Screen pixels between corners that are shown. */
+const APART = 10;
 const CASING = "rgba(0,0,0,0.55)";
 
 /** `#rrggbb` with an opacity. */
@@ -42,18 +45,20 @@ export function styleOf(colour: string, selected: boolean): Style[] {
   return found;
 }
 
-/** Corners of a selected outline, where it can be taken. */
-export const corners = new Style({
-  image: new CircleStyle({ radius: 4, fill: new Fill({ color: "#fff" }), stroke: new Stroke({ color: "#000", width: 1 }) }),
-  geometry: (feature) => {
-    const geometry = feature.getGeometry();
-    if (geometry instanceof Polygon) return new MultiPoint(geometry.getCoordinates().flat());
-    if (geometry instanceof LineString) return new MultiPoint(geometry.getCoordinates());
-    if (geometry instanceof MultiPolygon) return new MultiPoint(geometry.getCoordinates().flat(2));
-    if (geometry instanceof MultiLineString) return new MultiPoint(geometry.getCoordinates().flat());
-    return undefined;
-  },
-});
+const cornerImage = new CircleStyle({ radius: 4, fill: new Fill({ color: "#fff" }), stroke: new Stroke({ color: "#000", width: 1 }) });
+
+/** Corners of a selected outline, where it can be taken; of those of a line drawn freely not all, or they would hide it. */
+export function corners(resolution: number): Style {
+  return new Style({
+    image: cornerImage,
+    geometry: (feature) => {
+      const geometry = feature.getGeometry();
+      const lines = geometry instanceof Polygon || geometry instanceof MultiLineString ? geometry.getCoordinates()
+        : geometry instanceof MultiPolygon ? geometry.getCoordinates().flat() : geometry instanceof LineString ? [geometry.getCoordinates()] : [];
+      return lines.length ? new MultiPoint(lines.flatMap((line) => apart(line, APART * resolution))) : undefined;
+    },
+  });
+}
 
 /** Lines that join key points. */
 export function joins(colour: string, lines: number[][][]): Style[] {

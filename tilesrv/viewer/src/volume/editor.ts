@@ -4,6 +4,7 @@ import { crosses } from "../annotate/crossing";
 import type { Labels } from "../annotate/labels";
 import type { Stroke } from "../annotate/brush";
 import { Pen } from "../annotate/pen";
+import { apart } from "../annotate/shapes";
 import type { Feature, Position } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
 import { add, dot, subtract, type Point3 } from "../grid";
@@ -20,6 +21,8 @@ import type { Voxels } from "./voxels";
 
 export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "brush" | "eraser";
 const NEAR = 8;
+/** Screen pixels between corners that are shown. */
+const APART = 10;
 /** Screen pixels between handles of a thin solid. */
 const ROOM = 28;
 /** A section on screen. */
@@ -143,7 +146,7 @@ export class VolumeEditor implements Overlay {
     context.beginPath();
     trace(context, points, kind === "ring" || kind === "solid");
     outline(context, colour, selected);
-    if (selected && kind !== "solid") for (const point of points) disc(context, point, 3.5, "#fff");
+    if (selected && kind !== "solid") for (const point of apart(points, APART)) disc(context, point, 3.5, "#fff");
   }
 
   // ---- pointers
@@ -193,7 +196,7 @@ export class VolumeEditor implements Overlay {
     const solid = solidOf(feature?.shape);
     const origin = view.planes.origins[view.current];
     if (!solid || !origin || !cutSolid(solid, origin, view.planes.normal, view.planes.halfStep(view.current)).length) return [];
-    return handlesOf(solid, view.planes.normal).map(({ handle, place }) => ({ handle, at: apart(view, solid, handle, place), place, solid }));
+    return handlesOf(solid, view.planes.normal).map(({ handle, place }) => ({ handle, at: spread(view, solid, handle, place), place, solid }));
   }
 
   /** The handle goes as far as the pointer does, from wherever in it that began. */
@@ -396,7 +399,7 @@ function withCorner(feature: Feature, { ring: k, corner }: Grip, to: Position): 
 }
 
 /** Where a handle is drawn: those of thin solids further out, so that each can be taken. */
-function apart(view: PlaneView, solid: Solid, handle: Handle, place: Point3): Spot {
+function spread(view: PlaneView, solid: Solid, handle: Handle, place: Point3): Spot {
   const at = screenOf(view, place);
   for (const k of [0, 1, 2] as const) {
     const wide = 2 * solid.half[k] * view.zoom;
