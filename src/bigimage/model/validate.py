@@ -57,6 +57,7 @@ def validate(
     return [problem for _, problem in validate_all([annotation], schema=schema, grid=grid, times=times)]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # coordinates near the largest number have areas beyond it
 def validate_all(
     annotations: Sequence[Annotation],
     *,

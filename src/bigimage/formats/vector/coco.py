@@ -240,36 +240,65 @@ def _keypoints(shape: Keypoints, annotation: Annotation, report: Report) -> str:
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of the image's own page; see `bigimage.formats.door.VectorFormat.read`."""
-    images: list[Any] = []
+    images: list[tuple[Path, Any]] = []
     names: dict[Any, str] = {}
     for key, value in elements(path, _ARRAYS):
         if key == "images":
-            images.append(value)
+            images.append((path, value))
         elif key == "categories":
             read_category(value, names, report)
-    files = [str(i.get("file_name", i.get("id"))) if isinstance(i, Mapping) else "" for i in images]
-    if not files:
-        report.problem("missing", "images", "the file names no image")
+    chosen = image_of(images, context, report, options)
+    if chosen is None:
         return
-    image = images[choose(files, context, options)]
-    check_size(image.get("width"), image.get("height"), context, report, "images")
+    image = chosen[1]
+    known = {i["id"] for _, i in images}
     reader = _Reader(context, report, Pixels(context.grid), names)
     k = 0
     for key, value in elements(path, _ARRAYS):
         if key != "annotations":
             continue
+        place = f"annotations/{k}"
+        number = value.get("image_id") if isinstance(value, Mapping) else None
         if not isinstance(value, Mapping):
-            report.problem("type", f"annotations/{k}", "an annotation is an object")
-        elif value.get("image_id") == image.get("id"):
-            found = reader.annotation(value, f"annotations/{k}")
+            report.problem("type", place, "an annotation is an object")
+        elif not is_id(number) or number not in known:
+            report.problem("image", f"{place}/image_id", f"there is no image {shown(number)}")
+        elif number == image["id"]:
+            found = reader.annotation(value, place)
             if found is not None:
                 yield found
         k += 1
 
 
+def is_id(value: object) -> bool:
+    """Whether a value may be an id: a number, or a text as some tools have it."""
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def image_of(
+    images: Sequence[tuple[Path, Any]], context: Context, report: Report, options: Options
+) -> tuple[Path, Mapping[str, Any]] | None:
+    """The one that is meant of images and their files; None, and problems, where their ids do not tell them apart."""
+    if not images:
+        report.problem("missing", "images", "the file names no image")
+    seen: set[tuple[Path, Any]] = set()
+    for k, (file, image) in enumerate(images):
+        number = image.get("id") if isinstance(image, Mapping) else None
+        if not is_id(number):
+            report.problem("type", f"images/{k}", "an image is an object with an id")
+        elif (file, number) in seen:
+            report.problem("duplicate", f"images/{k}/id", f"the id {shown(number)} comes more than once")
+        seen.add((file, number if is_id(number) else None))
+    if report.problems:
+        return None
+    file, found = images[choose([str(i.get("file_name", i["id"])) for _, i in images], context, options)]
+    check_size(found.get("width"), found.get("height"), context, report, "images")
+    return file, found
+
+
 def read_category(value: Any, names: dict[Any, str], report: Report) -> None:
     """Note the name of a category."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or not is_id(value.get("id")):
         report.problem("type", "categories", "a category is an object with an id and a name")
     elif value.get("id") in names:
         report.problem("duplicate", "categories", f"the id {shown(value.get('id'))} comes more than once")
@@ -288,9 +317,10 @@ class _Reader:
 
     def annotation(self, fields: Mapping[str, Any], place: str) -> Annotation | None:
         """One annotation; None, and a problem, where something is wrong with it."""
-        label = self.names.get(fields.get("category_id"))
+        number = fields.get("category_id")
+        label = self.names.get(number) if is_id(number) else None
         if label is None:
-            message = f"there is no category {shown(fields.get('category_id'))}"
+            message = f"there is no category {shown(number)}"
             self.report.problem("label", f"{place}/category_id", message)
         try:
             shape = self._shape(fields, place)

@@ -17,13 +17,11 @@ import numpy as np
 from bigimage.errors import InputError, Unsupported
 from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.jsonstream import elements
-from bigimage.formats.vector.coco import categories, image_entry, read_category
+from bigimage.formats.vector.coco import categories, image_entry, image_of, is_id, read_category
 from bigimage.formats.vector.pages import (
     PAGE,
     Page,
     attributes_of,
-    check_size,
-    choose,
     label_of,
     lose_fields,
     lose_shape,
@@ -293,13 +291,12 @@ def _tell(segment: _Segment, report: Report) -> None:
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of the image's own segments; see `bigimage.formats.door.VectorFormat.read`."""
-    listed = [(f, v) for f in _files(path) for k, v in elements(f, _ARRAYS) if k == "images" and isinstance(v, Mapping)]
-    if not listed:
-        report.problem("missing", "images", "the file names no image")
+    listed = [(f, v) for f in _files(path) for k, v in elements(f, _ARRAYS) if k == "images"]
+    # files of splits count their images each by itself
+    chosen = image_of(listed, context, report, options)
+    if chosen is None:
         return
-    names = [str(image.get("file_name", image.get("id"))) for _, image in listed]
-    file, image = listed[choose(names, context, options)]
-    check_size(image.get("width"), image.get("height"), context, report, "images")
+    file, image = chosen
     known: dict[Any, str] = {}
     entries: list[Mapping[str, Any]] = []
     for key, value in elements(file, _ARRAYS):
@@ -372,7 +369,7 @@ class _Reader:
     def _label(self, fields: Mapping[str, Any]) -> str | None:
         """Label of a segment."""
         category = fields.get("category_id")
-        return self.names.get(category) if isinstance(category, (int, str)) else None
+        return self.names.get(category) if is_id(category) else None
 
     def _compare(self, segments: Mapping[int, Mapping[str, Any]], areas: Mapping[int, int], name: str) -> None:
         """Note where the picture and the list of segments do not agree."""

@@ -72,6 +72,26 @@ def test_categories_with_one_id_are_told(tmp_path: Path) -> None:
     assert "comes more than once" in problems("coco", path)[0]
 
 
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([{"id": 1, "file_name": "scene.png"}, {"id": 1, "file_name": "b.png"}], "the id 1 comes more than once"),
+        ([{"file_name": "scene.png"}], "object with an id"),
+        ([5], "object with an id"),
+        ([], "no image"),
+    ],
+)
+def test_images_that_their_ids_do_not_tell_apart_are_refused(images: list[Any], words: str, tmp_path: Path) -> None:
+    sized = [{"width": 320, "height": 240, **i} if isinstance(i, dict) else i for i in images]
+    assert any(words in p for p in problems("coco", coco(tmp_path, {"bbox": [1, 1, 5, 5]}, images=sized)))
+
+
+def test_annotations_of_no_image_are_told(tmp_path: Path) -> None:
+    path = coco(tmp_path, {"bbox": [1, 1, 5, 5], "image_id": 7}, {"bbox": [1, 1, 5, 5]})
+    (found,) = problems("coco", path)
+    assert found == "annotations/0/image_id: there is no image 7"
+
+
 def test_which_image_is_meant_must_be_clear(tmp_path: Path) -> None:
     images = [{"id": k, "file_name": f"{k}.png", "width": 320, "height": 240} for k in (1, 2)]
     path = coco(tmp_path, {"bbox": [1, 1, 5, 5]}, images=images)
