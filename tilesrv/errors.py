@@ -2,6 +2,8 @@
 
 import errno
 import json
+import logging
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +30,11 @@ from bigimage.model.problem import Invalid, Problem
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:bigimage:problem:"
+_log = logging.getLogger(__name__)
+_ELSEWHERE = re.compile(r"the annotation database \w+://")
+"""How messages begin that tell where a database server is, and as whom it is asked."""
+_FULL = ("disk is full", "No space left on device")
+"""What SQLite and PostgreSQL say then."""
 MOST_IN_DETAIL = 10
 """Most problems that the sentence about what happened repeats."""
 
@@ -140,8 +147,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
 
 def status_of(error: Exception) -> tuple[int, str]:
     """HTTP status and problem name of an error; 500 for one that nobody foresaw."""
-    if isinstance(error, BackendError) and "disk is full" in str(error):
-        return STATUS[DiskFull]  # as SQLite tells it
+    if isinstance(error, BackendError) and any(text in str(error) for text in _FULL):
+        return STATUS[DiskFull]
     for cls in type(error).__mro__:
         row = STATUS.get(cls)
         if row is not None:
@@ -186,7 +193,12 @@ async def on_bigimage_error(request: Request, error: Exception) -> Response:
     folder = request.app.state.folder
     given: tuple[str, ...] = getattr(error, "problems", ())
     problems = tuple(p.replace(folder, "the workspace") for p in given)
-    body = document(status, name, _detail(error, given).replace(folder, "the workspace"), problems)
+    detail = _detail(error, given).replace(folder, "the workspace")
+    if _ELSEWHERE.match(detail):
+        _log.warning("%s", detail)
+        detail = "the annotation database failed or cannot be reached; the server's log says why"
+        headers = {"Retry-After": "1"}
+    body = document(status, name, detail, problems)
     if isinstance(error, Invalid):
         body["details"] = problem_list(error.details)
     return respond({**body, **getattr(error, "members", {})}, headers)

@@ -78,6 +78,22 @@ def test_places_on_the_server_are_not_told() -> None:
     assert body["detail"] == "no image in the workspace/x"
 
 
+def test_where_the_database_is_stands_in_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    url = "postgresql://ann@db.example:5432/work"
+    response, body = _answer(core.BackendError(f"the annotation database {url} failed: server closed the connection"))
+    assert (body["status"], response.headers["retry-after"]) == (503, "1")
+    assert "db.example" not in body["detail"]
+    assert "db.example" in caplog.text
+    _, body = _answer(core.BackendError("the annotation database /data/images/annotations.db failed: it is locked"))
+    assert body["detail"] == "the annotation database the workspace/annotations.db failed: it is locked"
+
+
+@pytest.mark.parametrize("cause", ["database or disk is full", 'could not extend file "x": No space left on device'])
+def test_a_full_disk_is_told_as_such(cause: str) -> None:
+    _, body = _answer(core.BackendError(f"the annotation database postgresql://x/y failed: {cause}"))
+    assert body["status"] == 507
+
+
 def test_being_busy_says_when_to_come_back() -> None:
     response, _ = _answer(errors.Busy("later"))
     assert response.headers["retry-after"] == "1"
