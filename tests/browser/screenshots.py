@@ -89,6 +89,38 @@ def annotate_scan(page: Any, address: str) -> None:
     saved(page)
 
 
+def show_masks(page: Any, address: str) -> None:
+    """The annotations as a mask without one of its classes, and what happened so far."""
+    page.goto(f"{address}/#/images/fields?at=2000,1500,2")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    for name in ("Labels", "Selection", "Image"):
+        page.locator("summary", has_text=name).first.click()
+    for name in ("Masks", "History"):
+        page.locator("summary", has_text=name).first.click()
+    page.get_by_role("button", name="Paint mask").click()
+    page.wait_for_selector(".layer:has-text('semantic')", timeout=120_000)
+    page.get_by_label("Opacity of semantic").fill("0.75")
+    page.locator(".legend .class", has_text="forest").click()
+    page.keyboard.press("q")
+    saved(page)
+    page.wait_for_timeout(1500)
+
+
+def measure(page: Any, address: str) -> None:
+    """An ellipse on a scan, with the values in it."""
+    page.goto(f"{address}/#/images/chest")
+    page.wait_for_selector("[data-plane=axial][data-shown]")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.keyboard.press("m")
+    page.locator(".measuring").get_by_role("button", name="Ellipse").click()
+    box = page.locator("[data-plane=axial] canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.38)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.63, box["y"] + box["height"] * 0.52, steps=5)
+    page.mouse.up()
+    saved(page)
+
+
 def take(page: Any, folder: Path, name: str) -> None:
     """A picture of the window."""
     page.screenshot(path=str(folder / f"viewer-{name}.jpg"), type="jpeg", quality=72)
@@ -106,15 +138,21 @@ def main(folder: Path) -> None:
             take(page, folder, "scene")
             annotate_scan(page, address)
             take(page, folder, "volume")
+            measure(page, address)
+            take(page, folder, "measure")
             light = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
             light.goto(f"{address}/#/images/fields?at=2000,1500,2&bands=4&colormap=viridis")
             saved(light)
             light.keyboard.press("?")
             light.wait_for_timeout(300)
             take(light, folder, "keys")
+            masks = browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
+            show_masks(masks, address)
+            take(masks, folder, "masks")
             page.goto(f"{address}/#/")
-            page.wait_for_selector(".card img")
-            page.wait_for_load_state("networkidle")
+            page.wait_for_function(
+                "() => document.images.length > 2 && [...document.images].every((one) => one.complete)"
+            )
             take(page, folder, "images")
             browser.close()
 
