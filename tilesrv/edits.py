@@ -13,16 +13,14 @@ from bigimage.annotations import Annotations
 from bigimage.errors import Conflict, InputError, NotFound
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
-from bigimage.model.change import Added, Applied, BrushPatch, Change, Clash, Edited, Once, Removed
+from bigimage.model.change import Added, Applied, Change, Clash, Edited, Once, Removed
 from bigimage.model.feature import Place, crs_of, feature_dict, patch_feature, read_feature
-from bigimage.model.mask import MaskOp, from_rle
-from bigimage.model.member import box_of_numbers
 from bigimage.model.problem import Invalid, Problem, require_none
 from bigimage.model.where import Where
 from bigimage.store.door import Difference
 from bigimage.store.revert import changes_back
 from tilesrv import featuredocs as docs
-from tilesrv.annotations import GEOJSON, NO_CACHE, feature_response, latest
+from tilesrv.annotations import GEOJSON, feature_response, latest
 from tilesrv.bodies import parse_body, read_body, read_object
 from tilesrv.context import Context, context_of
 from tilesrv.errors import Stale, Taken, TooLarge
@@ -37,8 +35,6 @@ MOST_ITEMS = 10_000
 ATTEMPTS = 10
 """How often somebody else may be faster than a change that was made from whatever was there."""
 LONGEST_KEY = 200
-MOST_OWNERS = 100_000
-"""Most annotations whose images are remembered."""
 Make = Callable[[Annotation | None, int, Annotation], Sequence[Change]]
 """Changes from the present state (None when removed), its version, and the last state that was not a removal."""
 
@@ -283,7 +279,7 @@ def _alone(error: Invalid) -> Invalid:
     return Invalid("the annotation is refused", problems)
 
 
-async def _target(request: Request, match: Match, yours: Any) -> Target:
+async def target_of(request: Request, match: Match, yours: Any) -> Target:
     """The annotation that a request is about."""
     context = context_of(request)
     return Target(
@@ -301,7 +297,7 @@ async def _edit(request: Request, read: Callable[[Target, Annotation], Annotatio
     """Store the new state that `read` makes of the last one; answer with it."""
     match = require_match(request)
     body = await read_body(request, limit=context_of(request).settings.max_body)
-    target = await _target(request, match, await parse_body(body))
+    target = await target_of(request, match, await parse_body(body))
 
     def make(current: Annotation | None, version: int, last: Annotation) -> list[Change]:
         found = read(target, last)
@@ -336,7 +332,7 @@ async def patch_annotation(request: Request) -> Response:
 
 async def delete_annotation(request: Request) -> Response:
     """Remove an annotation; its history is kept, and it can come back."""
-    target = await _target(request, require_match(request), None)
+    target = await target_of(request, require_match(request), None)
 
     def run() -> Response:
         target.change(_removal)
@@ -359,44 +355,13 @@ async def revert_annotation(request: Request) -> Response:
     to = members.get("version")
     if not isinstance(to, int) or isinstance(to, bool) or not 1 <= to < 2**31:
         raise InputError('the body is {"version": N}, a version from the history')
-    target = replace(await _target(request, match or Match(None), members), revives=True)
+    target = replace(await target_of(request, match or Match(None), members), revives=True)
 
     def make(current: Annotation | None, version: int, last: Annotation) -> list[Change]:
         return changes_back(Difference(last.id, target.annotations.get(last.id, version=to), current, version))
 
     def run() -> Response:
         return target.answer(target.change(make))
-
-    return await target.context.edits.run(object(), run, request.receive)
-
-
-async def paint_annotation(request: Request) -> Response:
-    """Add pixels to a mask annotation, or take some away. The cost is that of the stroke, not of the mask.
-
-    With `If-Match: *` the stroke is painted on whatever is there, so several people can paint at once.
-    """
-    match = require_match(request)
-    known = ("op", "box", "rle")
-    members = await read_object(request, limit=context_of(request).settings.max_body, known=known)
-    op, box, counts = _stroke(members)
-    target = await _target(request, match, members)
-
-    def run() -> Response:
-        image = _image_of(target)
-        patch = from_rle(target.place(image).grid, box_of_numbers(box), counts)
-        # a tag that is none of ours names no version that there ever was
-        base = None if match.versions is None else max(match.versions, default=0)
-        try:
-            applied = target.annotations.apply(image, [BrushPatch(target.id, op, patch, base)], author=target.author)
-        except Conflict as error:
-            clash = error.clashes[0] if error.clashes else None
-            if isinstance(clash, Clash):
-                raise target.stale(clash.current, clash.version) from error
-            raise
-        made = applied.results[0].version
-        revision = None if applied.revision is None else applied.revision.number
-        body = {"id": str(target.id), "version": made, "revision": revision}
-        return JSONResponse(body, headers={**NO_CACHE, "ETag": etag(made)})
 
     return await target.context.edits.run(object(), run, request.receive)
 
@@ -410,41 +375,8 @@ def stored(annotations: Annotations, id_: UUID, version: int) -> Annotation:
     return now if now is not None and now.version == version else annotations.get(id_, version=version)
 
 
-def _image_of(target: Target) -> str:
-    """Image of an annotation, which never changes, so that strokes need not read the mask. Raises NotFound."""
-    known = target.context.owners
-    if target.id not in known:
-        if len(known) >= MOST_OWNERS:
-            known.clear()
-        known[target.id] = target.annotations.get(target.id, version=1).image
-    return known[target.id]
-
-
-def _stroke(members: Mapping[str, Any]) -> tuple[MaskOp, list[int], list[int]]:
-    """Parts of a stroke. Raises Invalid with every problem."""
-    problems: list[Problem] = []
-    op, box, counts = (members.get(name) for name in ("op", "box", "rle"))
-    if op not in ("add", "subtract"):
-        problems.append(Problem("value", "op", "'add' or 'subtract' is due"))
-    numbers = {"box": _whole(box), "rle": _whole(counts)}
-    if numbers["box"] is None or len(numbers["box"]) not in (4, 6):
-        problems.append(Problem("value", "box", "4 or 6 whole numbers x0,y0,x1,y1[,z0,z1] are due"))
-    if numbers["rle"] is None:
-        problems.append(Problem("value", "rle", "an array of run lengths is due, zeros first"))
-    require_none("the stroke", problems)
-    return cast("MaskOp", op), numbers["box"] or [], numbers["rle"] or []
-
-
-def _whole(value: object) -> list[int] | None:
-    """An array of whole numbers that fit 32 bits and are not negative; None for anything else."""
-    if not isinstance(value, list):
-        return None
-    listed = cast("list[Any]", value)
-    fits = all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**40 for v in listed)
-    return listed if fits else None
-
-
-_CHANGE = (400, 404, 409, 412, 413, 415, 428, 500, 501, 503, 507)
+CHANGING = (400, 404, 409, 412, 413, 415, 428, 500, 501, 503, 507)
+"""Statuses of the problems that a change of an annotation may have."""
 _PATHS = (ANNOTATION, CRS_QUERY)
 ROUTES = (
     Endpoint(
@@ -472,7 +404,7 @@ ROUTES = (
             role="annotator",
             tables=_PATHS,
             content={GEOJSON: docs.FEATURE},
-            problems=_CHANGE,
+            problems=CHANGING,
             body=docs.PUT_BODY,
         ),
         method="PUT",
@@ -486,7 +418,7 @@ ROUTES = (
             role="annotator",
             tables=_PATHS,
             content={GEOJSON: docs.FEATURE},
-            problems=_CHANGE,
+            problems=CHANGING,
             body=docs.PATCH_BODY,
         ),
         method="PATCH",
@@ -495,7 +427,7 @@ ROUTES = (
         "/annotations/{uuid}",
         delete_annotation,
         Operation(
-            summary="Removed", tag="annotations", tables=(ANNOTATION,), status=204, problems=_CHANGE, role="annotator"
+            summary="Removed", tag="annotations", tables=(ANNOTATION,), status=204, problems=CHANGING, role="annotator"
         ),
         method="DELETE",
     ),
@@ -508,22 +440,8 @@ ROUTES = (
             role="annotator",
             tables=_PATHS,
             content={GEOJSON: docs.FEATURE},
-            problems=_CHANGE,
+            problems=CHANGING,
             body=docs.REVERT_BODY,
-        ),
-        method="POST",
-    ),
-    Endpoint(
-        "/annotations/{uuid}/patches",
-        paint_annotation,
-        Operation(
-            summary="The mask's new version",
-            tag="annotations",
-            role="annotator",
-            tables=(ANNOTATION,),
-            content={"application/json": docs.PAINTED},
-            problems=_CHANGE,
-            body=docs.STROKE_BODY,
         ),
         method="POST",
     ),
