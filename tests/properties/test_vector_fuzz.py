@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_values_of_other_types_and_sizes(name: str, frame: str, tmp_path: Path) 
             if chance.random() < 0.15 and isinstance(container, dict):
                 container.pop(key, None)
             else:
-                container[key] = chance.choice(ODD)
+                container[key] = deepcopy(chance.choice(ODD))
         texts = [*documents]
         texts[n] = json.dumps(document)
         file.write_text("\n".join(texts))

@@ -98,6 +98,7 @@ def lose_shape(annotation: Annotation, report: Report) -> None:
     report.lose("dropped", kind(annotation.shape), "the format has no such shape", annotation.id)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # places near the largest number are refused by validation
 def polygon_of(rings: Sequence[Any], report: Report, place: str, *, holes: bool = False) -> Shape | None:
     """Polygon of rings (n, 2) in pixels: their union, or, with `holes`, one shell and its holes.
 
