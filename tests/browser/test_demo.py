@@ -1,6 +1,7 @@
 """The demo on a real scene, as a person sees it."""
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,6 +67,40 @@ def test_the_viewer_shows_the_scene(
     assert ((red > 150) & (red > blue + 30)).mean() > 0.01
     assert ((blue > red + 10) & (red < 60)).mean() > 0.1
     assert {host.split(":")[0] for host in page.hosts} == {"127.0.0.1"}
+    assert not page.errors
+
+
+def test_a_newcomer_draws_saves_reloads_and_exports(
+    demo_workspace: Path, viewer: Path, serve: Callable[[Path], str], page: Any
+) -> None:
+    address = serve(demo_workspace)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/#/images/blue-marble")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(500)
+    page.locator(".label-name", has_text="Alaska").click()
+    page.get_by_role("button", name="Polygon", exact=True).click()
+    for x, y in ((400, 500), (520, 480), (560, 600)):
+        page.mouse.move(x, y)
+        page.mouse.click(x, y)
+        page.wait_for_timeout(60)
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.saved')?.dataset.waiting === '0'")
+    page.wait_for_selector(".facts:has-text('polygon')")
+    page.reload()
+    page.locator("summary", has_text="History").click()
+    page.wait_for_selector(".revisions li:has-text('1 added')")
+    page.locator("summary", has_text="Masks").click()
+    page.get_by_role("button", name="semantic").click()
+    page.wait_for_selector(".legend .class:has-text('Alaska')")
+    page.get_by_label("Export and import").click()
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Download").first.click()
+    features = json.loads(Path(download.value.path()).read_text())["features"]
+    newest = max(features, key=lambda feature: feature["properties"]["created"])
+    assert newest["properties"]["label"] == "Alaska"
+    assert newest["geometry"]["type"] == "Polygon"
     assert not page.errors
 
 
