@@ -52,6 +52,19 @@ POSITION, POSITION_GROUP = 0x00200032, 0x00209113
 FRAME_LABEL, CONTENT_GROUP = 0x00209453, 0x00209111
 PURPOSE = (b"121322", b"DCM", b"Source image for image processing operation")
 DERIVATION = (b"113076", b"DCM", b"Segmentation")
+HELD = KeepsMask(
+    highest=2**31 - 1,
+    overlaps=True,
+    names=True,
+    colors=True,
+    codes=True,
+    instances=True,
+    frames=frozenset({"patient"}),
+    sheared=True,
+    uneven=True,
+    frame_uid=True,
+)
+"""What bits keep of a mask; the other types differ in little. Images without a place are looked at one by one."""
 Frame = tuple[int, int]
 """(slice of the grid, segment number); the number is 0 for all frames of a label map."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
@@ -43,6 +44,21 @@ PYDICOM_ERRORS = (
 """What pydicom lets through when bytes are not what they claim to be."""
 NEAR = 1e-3
 """Part of a slice by which a plane may reach into the next one without being made on it."""
+
+
+def sop_class_of(path: Path) -> str | None:
+    """SOP class of a DICOM file; None for what is no such file. Only its first elements are read."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return None
+    try:
+        with quiet():
+            found = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    except (*PYDICOM_ERRORS, OSError):
+        return None
+    return str(found.get("SOPClassUID"))
 
 
 @contextmanager

@@ -12,24 +12,13 @@ from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import BitWriter, Frame, Kind, check, planes, write_file
-from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
+from bigimage.formats.dicom.segwrite import HELD, BitWriter, Frame, Kind, check, planes, write_file
+from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import require_known, values_of
 
 NAME = "dicom-seg"
 SUFFIXES = (".dcm",)
-KEEPS = KeepsMask(
-    highest=2**31 - 1,
-    overlaps=True,
-    names=True,
-    colors=True,
-    codes=True,
-    instances=True,
-    frames=frozenset({"patient"}),
-    sheared=True,
-    uneven=True,
-    frame_uid=True,
-)
+KEEPS = HELD
 OPTIONS = dict(source.OPTIONS)
 
 

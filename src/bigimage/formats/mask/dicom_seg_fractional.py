@@ -3,6 +3,7 @@
 Sources: DICOM PS3.3 A.51 and C.8.20.2.3.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,27 +12,15 @@ import numpy as np
 from bigimage.errors import DataError, InputError
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, check, planes, write_file
-from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
+from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, planes, write_file
+from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "dicom-seg-fractional"
 SUFFIXES = (".dcm",)
-KEEPS = KeepsMask(
-    highest=2**31 - 1,
-    overlaps=True,
-    fractions=True,
-    names=True,
-    colors=True,
-    codes=True,
-    instances=True,
-    frames=frozenset({"patient"}),
-    sheared=True,
-    uneven=True,
-    frame_uid=True,
-)
+KEEPS = replace(HELD, fractions=True)
 OPTIONS = source.OPTIONS | {
     "meaning": "occupancy (default) or probability: what a fraction is",
     "compression": "none (default), rle or jpegls",

@@ -3,6 +3,7 @@
 Sources: DICOM PS3.3 A.51 and C.8.20 as of Supplement 243.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -11,23 +12,13 @@ import numpy as np
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import Frame, Kind, PixelWriter, check, planes, write_file
-from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
+from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, planes, write_file
+from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import flatten, require_known, values_of
 
 NAME = "dicom-seg-labelmap"
 SUFFIXES = (".dcm",)
-KEEPS = KeepsMask(
-    highest=HIGHEST,
-    names=True,
-    colors=True,
-    codes=True,
-    instances=True,
-    frames=frozenset({"patient"}),
-    sheared=True,
-    uneven=True,
-    frame_uid=True,
-)
+KEEPS = replace(HELD, highest=HIGHEST, overlaps=False)
 OPTIONS = source.OPTIONS | {"compression": "rle (default), which all readers know; jpegls, which is smaller; or none"}
 
 

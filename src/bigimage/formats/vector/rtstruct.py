@@ -22,7 +22,15 @@ from pydicom.uid import ImplicitVRLittleEndian
 from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source as sources
 from bigimage.formats.dicom.encode import decimal_bytes, implicit, implicit_item, implicit_sequence
-from bigimage.formats.dicom.source import SourceImage, base, frame_uid, identify, reference_item, source_of
+from bigimage.formats.dicom.source import (
+    SourceImage,
+    base,
+    frame_uid,
+    identify,
+    reference_item,
+    sop_class_of,
+    source_of,
+)
 from bigimage.formats.dicom.terms import code_sequence, text
 from bigimage.formats.door import Context, Keeps, Options, Report, check_options
 from bigimage.formats.vector.contours import Contour, contours_of
@@ -64,16 +72,7 @@ ON_SLICE = 0.01
 
 def sniff(path: Path) -> bool:
     """Whether a file is an RT structure set."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return False
-    try:
-        found = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    except (*sources.PYDICOM_ERRORS, OSError):
-        return False
-    return str(found.get("SOPClassUID")) == RT_STRUCT
+    return sop_class_of(path) == RT_STRUCT
 
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:

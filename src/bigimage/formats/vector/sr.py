@@ -24,7 +24,15 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source as sources
-from bigimage.formats.dicom.source import SourceImage, base, frame_uid, identify, reference_item, source_of
+from bigimage.formats.dicom.source import (
+    SourceImage,
+    base,
+    frame_uid,
+    identify,
+    reference_item,
+    sop_class_of,
+    source_of,
+)
 from bigimage.formats.dicom.terms import UNSPECIFIED, code_sequence, text, uid_of
 from bigimage.formats.door import Context, Keeps, Options, Report, check_options
 from bigimage.formats.vector.pages import lose_fields, lose_shape
@@ -72,16 +80,7 @@ class Measured:
 
 def sniff(path: Path) -> bool:
     """Whether a file is a structured report."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return False
-    try:
-        found = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    except (*sources.PYDICOM_ERRORS, OSError):
-        return False
-    return str(found.get("SOPClassUID")) in SR_CLASSES
+    return sop_class_of(path) in SR_CLASSES
 
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
