@@ -20,8 +20,9 @@ MOST_MEMBERS = 100_000
 MOST_DIRECTORY = 64 << 20
 """Longest list of members in bytes; it is read into memory."""
 MOST_RATIO = 200
-"""Times that an archive may grow as a whole, beyond `FREE_BYTES`. Scans grow by 2 to 5, label images by up to 100."""
-FREE_BYTES = 64 << 20
+"""Times that an archive may grow as a whole, beyond `FREE_BYTES`. Scans grow by 2 to 5."""
+FREE_BYTES = 1 << 30
+"""What any archive may unpack to: volumes of labels are nearly empty, and grow a thousand times."""
 MOST_PROBLEMS = 20
 DEEPEST = 32
 _EPOCH = (1980, 1, 1, 0, 0, 0)
