@@ -42,6 +42,7 @@ _MASK = SHAPE_CODES["mask"]
 _SHAPE = Row._fields.index("shape")
 _LABEL, _ORIGIN, _BORN, _REVISION = (itemgetter(Row._fields.index(f)) for f in ("label", "origin", "born", "revision"))
 """Columns of rows, by their places: by their names they take twice as long."""
+_SHAPE_OF = itemgetter(_SHAPE)
 _PLAIN = frozenset(SHAPE_CODES[name] for name in ("point", "multipoint", "line", "polygon"))
 
 
@@ -224,7 +225,7 @@ class Reader:
             return
         for values in self._present(connection, image, ask, start=image.ids[0], among=None):
             with collecting_rarely():
-                if all(value[_SHAPE] in _PLAIN for value in values):
+                if _PLAIN.issuperset(map(_SHAPE_OF, values)):
                     found = self._columns(connection, values)
                 else:
                     found = self.annotations(connection, image, self.database.to_rows(values), at=ask.at)
@@ -235,11 +236,12 @@ class Reader:
         columns = zip(*values, strict=True) if values else ((),) * 12
         _, uuids, _, _, _, _, labels, origins, scores, times, outlines, rest = columns
         self.lookup.load_texts(connection, {*labels, *origins})
-        texts = self.lookup.texts
+        text_of = self.lookup.texts.__getitem__
+        packed = uuids and isinstance(uuids[0], bytes)
         return PlainColumns(
-            keys=list(map(self.database.uuid_bytes, uuids)),
-            labels=[texts[k] for k in labels],
-            origins=[texts[k] for k in origins],
+            keys=list(uuids if packed else map(self.database.uuid_bytes, uuids)),
+            labels=list(map(text_of, labels)),
+            origins=list(map(text_of, origins)),
             scores=list(scores),
             times=list(times),
             outlines=list(outlines),

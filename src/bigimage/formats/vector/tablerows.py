@@ -79,18 +79,23 @@ def _of_columns(
     pa: Any, part: PlainColumns, extra: Mapping[str, str], moves: Reprojection | None
 ) -> "tuple[dict[str, Any], NDArray[np.float64]]":
     """Columns of what comes as columns, and boxes."""
-    rest = [_rest(text) for text in part.rest]
+    # of a bulk import all rows say the same here, mostly nothing
+    same = len(set(part.rest)) == 1
+    rest = [_rest(part.rest[0])] * len(part) if same else [_rest(text) for text in part.rest]
+    attributes, relations, instances = zip(*rest, strict=True) if rest else ((), (), ())
+    if same and rest[0] == (None, None, None):
+        attributes = relations = instances = pa.nulls(len(part), pa.string())
     geometry, boxes = _placed(pa, part.outlines) if moves is None else _moved(pa, part, moves)
     data: dict[str, Any] = {
         "id": _id_texts(pa, part.keys),
         "label": part.labels,
-        "attributes": [r[0] for r in rest],
+        "attributes": attributes,
         "shape": pa.nulls(len(part), pa.string()),
-        "relations": [r[1] for r in rest],
+        "relations": relations,
         "t": part.times,
         "origin": part.origins,
         "score": part.scores,
-        "instance": [r[2] for r in rest],
+        "instance": instances,
         "geometry": geometry,
     }
     if extra:
