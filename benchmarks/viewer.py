@@ -94,6 +94,7 @@ def make(folder: Path) -> None:
         ws.ingest(write_scan(folder / "scan.nii"))
     if "shapes" not in made:
         ws.ingest(folder / "scene.tif", name="shapes")
+    if ws.annotations.revision("shapes") is None:
         colours = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4")
         ws.annotations.set_schema(
             Schema(labels=tuple(Label(name=n, value=k + 1, color=colours[k]) for k, n in enumerate(LABELS))),

@@ -7,6 +7,8 @@ import VectorTileLayer from "ol/layer/VectorTile";
 import type Projection from "ol/proj/Projection";
 import type RenderFeature from "ol/render/Feature";
 import VectorTileSource from "ol/source/VectorTile";
+import Fill from "ol/style/Fill";
+import Style from "ol/style/Style";
 import type { TileCoord } from "ol/tilecoord";
 import TileState from "ol/TileState";
 import type TileGrid from "ol/tilegrid/TileGrid";
@@ -14,10 +16,12 @@ import { renderXYZTemplate } from "ol/uri";
 import type VectorTile from "ol/VectorTile";
 import type { Labels } from "../annotate/labels";
 import { ask, type ImageRecord } from "../api";
-import { countStyle, styleOf } from "./styles";
+import { countStyle, faded, styleOf } from "./styles";
 import { complain, tell } from "../toast";
 import { mend, template, type Mercator, type Native } from "./tiles";
 
+/** Pixels of the screen below which an area has no outline. */
+const SMALL = 7;
 /** Tiles whose annotations are kept. */
 const KEPT = 300;
 
@@ -36,6 +40,7 @@ export class VectorTiles {
   /** Annotations of tiles by their place: what a tile shows until it is loaded anew. */
   private readonly known = new Map<string, RenderFeature[]>();
   private readonly format = new MVT({ idProperty: "id" });
+  private readonly spots = new Map<string, Style>();
   private redrawing = 0;
   private fresh = 0;
   private timer = 0;
@@ -44,7 +49,7 @@ export class VectorTiles {
   constructor(private readonly options: VectorsOptions) {
     this.layer = new VectorTileLayer({
       source: this.source(),
-      style: (feature) => this.style(feature),
+      style: (feature, resolution) => this.style(feature, resolution),
       renderMode: "hybrid",
       declutter: false,
       zIndex: 10,
@@ -132,11 +137,26 @@ export class VectorTiles {
     });
   }
 
-  private style(feature: FeatureLike): ReturnType<typeof styleOf> | ReturnType<typeof countStyle> | undefined {
+  private style(feature: FeatureLike, resolution: number): ReturnType<typeof styleOf> | Style | undefined {
     const { labels, isElsewhere } = this.options;
     const name = String(feature.get("label"));
     if (labels.isHidden(name)) return undefined;
     if (feature.get("layer") === "counts") return countStyle(feature, labels.colour(name));
-    return isElsewhere(String(feature.getId())) ? undefined : styleOf(labels.colour(name), false);
+    if (isElsewhere(String(feature.getId()))) return undefined;
+    const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = feature.getGeometry()?.getExtent() ?? [];
+    const size = Math.max(x1 - x0, y1 - y0) / resolution;
+    const isSmall = size < SMALL && feature.getGeometry()?.getType() === "Polygon";
+    return isSmall ? this.spot(labels.colour(name)) : styleOf(labels.colour(name), false);
+  }
+
+  /** Small areas are filled, no more: outlines would hide them, and cost most of the time that drawing takes. */
+  private spot(colour: string): Style {
+    let found = this.spots.get(colour);
+    if (!found) {
+      // each colour's are drawn together, in one go
+      found = new Style({ fill: new Fill({ color: faded(colour, 0.8) }), zIndex: -1 - this.spots.size });
+      this.spots.set(colour, found);
+    }
+    return found;
   }
 }
