@@ -1,8 +1,10 @@
 """What every route of one server process works with."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -35,6 +37,9 @@ HEAVY_THREADS = 2
 """Threads for work that may take seconds."""
 READ_THREADS = 4
 """Threads that read annotations."""
+LARGE = 1 << 20
+"""Bytes of a JSON body above which few are worked on at a time: as objects they take ten times as many."""
+LARGE_AT_ONCE = 2
 EDIT_THREADS = 8
 """Threads that write annotations where the database takes several writers at a time."""
 
@@ -132,6 +137,7 @@ class Context:
     """Tells who listens that annotations have changed."""
     owners: dict[UUID, str] = field(default_factory=dict[UUID, str])
     """Images of annotations that were painted."""
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
 
     @classmethod
     def make(cls, workspace: Workspace, settings: Settings, metrics: Metrics) -> "Context":
@@ -152,6 +158,10 @@ class Context:
             People(workspace, settings.max_rate, any_host="*" in settings.allowed_hosts),
             Waker(lambda: workspace.annotations.store.watch()),
         )
+
+    def room_for(self, body: bytes) -> AbstractAsyncContextManager[None]:
+        """Room to work on a JSON body; large ones wait for those before them, so that memory stays bounded."""
+        return self.large if len(body) > LARGE else nullcontext()
 
     async def image(self, image: str) -> Served:
         """The open image of an id. Raises NotFound."""

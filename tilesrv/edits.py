@@ -64,10 +64,16 @@ async def post_annotations(request: Request) -> Response:
     query = CRS_QUERY.query(request.scope["query_string"])
     grid = (await context.image(image)).pyramid.info.grid
     body = await read_body(request, limit=context.settings.max_body)
-    document = await parse_body(body)
-    place = Place.of(image, grid, query.crs or declared_crs(document))
-    sent = _sent(document, place, _once(request, body))
-    author = author_of(request)
+    async with context.room_for(body):
+        document = await parse_body(body)
+        place = Place.of(image, grid, query.crs or declared_crs(document))
+        sent = _sent(document, place, _once(request, body))
+        return await _post(context, request, sent)
+
+
+async def _post(context: Context, request: Request, sent: Sent) -> Response:
+    """Store features, and tell what became of each."""
+    image, author = sent.place.image, author_of(request)
     annotations = await context.reads.run(object(), lambda: context.workspace.annotations)
     changes = await context.reads.run(object(), lambda: _changes(sent, annotations), request.receive)
 
@@ -295,9 +301,16 @@ async def target_of(request: Request, match: Match, yours: Any) -> Target:
 
 async def _edit(request: Request, read: Callable[[Target, Annotation], Annotation | list[Problem]]) -> Response:
     """Store the new state that `read` makes of the last one; answer with it."""
-    match = require_match(request)
-    body = await read_body(request, limit=context_of(request).settings.max_body)
-    target = await target_of(request, match, await parse_body(body))
+    context, match = context_of(request), require_match(request)
+    body = await read_body(request, limit=context.settings.max_body)
+    async with context.room_for(body):
+        return await _store(await target_of(request, match, await parse_body(body)), read, request)
+
+
+async def _store(
+    target: Target, read: Callable[[Target, Annotation], Annotation | list[Problem]], request: Request
+) -> Response:
+    """Store what `read` makes of a target's last state; answer with what is there now."""
 
     def make(current: Annotation | None, version: int, last: Annotation) -> list[Change]:
         found = read(target, last)

@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from shapely.geometry import shape
 from bigimage.store.sqlite import SqliteDatabase
 from tests.drawn import box_feature, make_images, point_feature
 from tests.unit.tilesrv.conftest import serving
+from tilesrv import context, edits
 from tilesrv.app import create_app
 
 HERE = "/images/scene/annotations?crs=native"
@@ -277,6 +280,37 @@ def test_a_database_that_fails_loses_nothing_and_tells(
     assert all("/ws" not in answer.json()["detail"] for answer in requests)
     assert drawing.get(address).headers["etag"] == '"1"'
     assert drawing.get("/images/scene/annotations").json()["numberReturned"] == 1
+
+
+def test_few_large_bodies_are_worked_on_at_a_time(drawing: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, most = 0, 0
+    lock = Lock()
+    read = edits._changes
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal there, most
+        with lock:
+            there += 1
+            most = max(most, there)
+        time.sleep(0.05)
+        try:
+            return read(*arguments)
+        finally:
+            with lock:
+                there -= 1
+
+    monkeypatch.setattr(edits, "_changes", counted)
+
+    def send(k: int) -> int:
+        return drawing.post(HERE, json=[box_feature(501_000 + k, 4_999_000)] * 3).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(send, range(8))) == {201}
+        assert most > context.LARGE_AT_ONCE
+        most = 0
+        monkeypatch.setattr(context, "LARGE", 100)
+        assert set(pool.map(send, range(8))) == {201}
+    assert most == context.LARGE_AT_ONCE
 
 
 def test_a_body_beyond_the_settings_is_refused(tmp_path: Path) -> None:
