@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import bigimage as bi
 from bigimage.model.labels import Label, Schema
 from fixtures.make import scene
 from tests.browser.conftest import free_port, listen, server
-from tests.browser.drawing import SIZE, Scene, clear, pixels, stored
+from tests.browser.drawing import SIZE, Scene, clear, live_mask, pixels, stored
 
 pytestmark = pytest.mark.usefixtures("wide")
 
@@ -47,6 +48,42 @@ def test_two_people_change_one_polygon_and_nothing_is_lost(browser: Any, address
     assert {(525, 530), (650, 400), (650, 500), (550, 400)} in corners
     assert {(550, 500), (680, 375), (650, 500), (550, 400)} in corners
     first.wait_for_selector(".label:has-text('pond') .label-count:text-is('2')")
+    clear(first, address, "shared")
+    for context in contexts:
+        context.close()
+
+
+def test_two_people_paint_one_mask_and_undoing_takes_back_only_ones_own(browser: Any, address: str, made: Path) -> None:
+    contexts = [browser.new_context(viewport=SIZE) for _ in range(2)]
+    first, second = (listen(context.new_page()) for context in contexts)
+    views = [Scene.open(page, address, "shared", center=(600, 450), resolution=1) for page in (first, second)]
+    views[0].label("heart")
+    views[0].tool("d")
+    views[0].drag((-200, 0), (-100, 0))
+    views[0].drag((-200, 0), (-200, 100))
+    views[0].saved()
+    # the other one goes on with the same mask
+    second.wait_for_selector(".label:has-text('heart') .label-count:text-is('1')")
+    views[1].label("heart")
+    views[1].click((-150, 0))
+    second.wait_for_selector(".facts:has-text('mask')")
+    views[1].tool("d")
+    views[1].drag((100, 0), (200, 0))
+    views[1].saved()
+    both = live_mask(second, address, "shared") == 2
+    first.wait_for_timeout(500)
+    first.keyboard.press("Control+z")
+    views[0].saved()
+    left = live_mask(first, address, "shared") == 2
+    places = ((450, 750), (450, 450), (540, 400))  # painted by the other, by both strokes of the first in turn
+    assert [bool(both[place]) for place in places] == [True, True, True]
+    assert [bool(left[place]) for place in places] == [True, True, False]
+    first.keyboard.press("Control+y")
+    views[0].saved()
+    assert np.array_equal(live_mask(first, address, "shared") == 2, both)
+    assert len(stored(first, address, "shared")) == 1
+    assert not first.errors
+    assert not second.errors
     clear(first, address, "shared")
     for context in contexts:
         context.close()

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ImageRecord } from "../src/api";
-import { maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
+import { changing, maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
 import { bitsOf, colourOf, runsOf, same, type Feature } from "../src/annotate/model";
 import { apart, between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
 import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
@@ -120,6 +120,18 @@ test("strokes add to a mask and take away from it", () => {
   const less = both && painted(both, b, "subtract");
   assert.deepEqual([...bitsOf(less?.counts ?? [], 15)], [0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0]);
   assert.equal(painted(maskOfStroke(a), a, "subtract"), null);
+});
+
+test("of a stroke only what it changes is undone", () => {
+  const [a, b] = [strokeOf([[2.5, 2.5]], 1, 10, 10), strokeOf([[3.5, 2.5]], 1, 10, 10)];
+  assert.ok(a && b);
+  const before = maskOfStroke(a);
+  const added = changing(before, b, "add");
+  assert.deepEqual([added.box, [...added.bits]], [b.box, [0, 1, 0, 0, 0, 1, 0, 1, 0]]);
+  const after = painted(before, b, "add");
+  const undone = after && painted(after, added, "subtract");
+  assert.deepEqual([...bitsOf(undone?.counts ?? [], 12)], [0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0]);
+  assert.deepEqual([...changing(before, b, "subtract").bits], [0, 0, 0, 1, 1, 0, 0, 0, 0]);
 });
 
 test("run lengths begin with zeros", () => {

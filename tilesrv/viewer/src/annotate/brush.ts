@@ -79,6 +79,16 @@ export function painted(mask: Mask, stroke: Stroke, op: "add" | "subtract"): Mas
   return out.includes(1) ? { type: "mask", box, order: "C", counts: runsOf(out) } : null;
 }
 
+/** The part of a stroke that changes a mask: pixels that it sets, or takes away. */
+export function changing(mask: Mask, stroke: Stroke, op: "add" | "subtract"): Stroke {
+  const [sides, brushed] = [sidesOf(mask.box), sidesOf(stroke.box)];
+  const before = bitsOf(mask.counts, volumeOf(sides));
+  const held = new Uint8Array(stroke.bits.length);
+  eachRow(sides, brushed, (from, to, count) => held.set(before.subarray(from, from + count), to));
+  const wanted = op === "add" ? 0 : 1;
+  return { box: stroke.box, bits: stroke.bits.map((bit, k) => (bit && held[k] === wanted ? 1 : 0)) };
+}
+
 /** Smallest box around two. */
 function around(a: readonly number[], b: readonly number[]): number[] {
   const least = (k: number): number => Math.min(a[k] ?? 0, b[k] ?? 0);

@@ -80,6 +80,13 @@ export function kindOf(feature: Feature): string {
   return names[feature.geometry?.type ?? ""] ?? "tag";
 }
 
+export type MaskFeature = Feature & { shape: Extract<ShapeMember, { type: "mask" }> };
+
+/** Whether a feature is painted pixels. */
+export function isMask(feature: Feature | undefined): feature is MaskFeature {
+  return feature?.shape?.type === "mask";
+}
+
 /** What is sent of a feature: nothing that the store keeps itself. */
 export function writable(feature: Feature): Feature {
   const { label, attributes, origin, score, instance, relations } = feature.properties;

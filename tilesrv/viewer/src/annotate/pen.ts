@@ -1,17 +1,10 @@
 /** What drawing makes in every view: annotations of the label in hand, and strokes on masks. */
 
 import { tell } from "../toast";
-import { maskOfStroke, painted, sidesOf, touches, type Mask, type Stroke } from "./brush";
+import { maskOfStroke, sidesOf, touches, type Mask, type Stroke } from "./brush";
 import type { Labels } from "./labels";
-import { kindOf, requiredAttributes, runsOf, type Feature } from "./model";
+import { isMask, kindOf, requiredAttributes, type Feature, type MaskFeature } from "./model";
 import type { AnnotationStore } from "./store";
-
-export type MaskFeature = Feature & { shape: Mask };
-
-/** Whether a feature is painted pixels. */
-export function isMask(feature: Feature | undefined): feature is MaskFeature {
-  return feature?.shape?.type === "mask";
-}
 
 /** The pen. */
 export class Pen {
@@ -70,14 +63,10 @@ export class Pen {
     return null;
   }
 
+  /** The mask that was painted; null where nothing of it is left. */
   private brush(feature: MaskFeature, stroke: Stroke, op: "add" | "subtract"): string | null {
-    const shape = painted(feature.shape, stroke, op);
-    if (!shape) {
-      this.store.apply([{ id: feature.id, feature: null }]);
-      return null;
-    }
-    this.store.paint({ ...feature, geometry: null, shape }, { op, box: stroke.box, rle: runsOf(stroke.bits) });
-    return feature.id;
+    this.store.paint(feature, stroke, op);
+    return this.store.features.has(feature.id) ? feature.id : null;
   }
 
   isLocked(feature: Feature): boolean {

@@ -3,7 +3,8 @@
 import { ask, getJson, imagePath, address, Problem, words } from "../api";
 import { complain, tell } from "../toast";
 import { resolveConflict } from "./conflict";
-import { same, writable, type Collection, type Feature } from "./model";
+import { changing, painted, type Stroke } from "./brush";
+import { isMask, runsOf, same, writable, type Collection, type Feature, type MaskFeature } from "./model";
 import { Outbox, type Entry, type Outcome } from "./outbox";
 
 /** More than these are shown as vector tiles, and loaded one by one when they are touched. */
@@ -13,6 +14,13 @@ interface Step {
   id: string;
   before: Feature | null;
   after: Feature | null;
+  /** Pixels of a mask that the step sets or takes away, where it is no more than that. */
+  brushed?: { op: "add" | "subtract"; stroke: Stroke };
+}
+
+function undoing({ id, before, after, brushed }: Step): Step {
+  const step = { id, before: after, after: before };
+  return brushed ? { ...step, brushed: { op: brushed.op === "add" ? "subtract" : "add", stroke: brushed.stroke } } : step;
 }
 
 type Listener = (changed: ReadonlySet<string>) => void;
@@ -163,7 +171,7 @@ export class AnnotationStore {
     const steps = this.done.pop();
     if (!steps) return;
     this.undone.push(steps);
-    this.perform(steps.map((step) => ({ id: step.id, before: step.after, after: step.before })).reverse());
+    this.perform(steps.map(undoing).reverse());
   }
 
   redo(): void {
@@ -175,7 +183,9 @@ export class AnnotationStore {
   }
 
   private perform(steps: readonly Step[]): void {
-    for (const { id, after } of steps) {
+    for (const step of steps) {
+      const { id, after } = step;
+      if (this.brush(step)) continue;
       const version = this.versions.get(id);
       if (after) this.current.set(id, after);
       else this.current.delete(id);
@@ -185,14 +195,27 @@ export class AnnotationStore {
     this.changed(steps.map((step) => step.id));
   }
 
-  /** Paint pixels of a mask annotation, or take some away; `after` is how it looks then. */
-  paint(after: Feature, stroke: NonNullable<Entry["stroke"]>): void {
-    if (!this.mayChange()) return;
-    this.done.push([{ id: after.id, before: this.current.get(after.id) ?? null, after }]);
+  /** Paint pixels of a mask annotation, or take some away, as one step that can be undone. */
+  paint(feature: MaskFeature, stroke: Stroke, op: "add" | "subtract"): void {
+    const shape = painted(feature.shape, stroke, op);
+    if (!shape) return this.apply([{ id: feature.id, feature: null }]);
+    const brushed = { op, stroke: changing(feature.shape, stroke, op) };
+    if (!brushed.stroke.bits.includes(1) || !this.mayChange()) return;
+    const step: Step = { id: feature.id, before: feature, after: { ...feature, geometry: null, shape }, brushed };
+    this.done.push([step]);
     this.undone = [];
-    this.current.set(after.id, after);
-    void this.outbox.add({ kind: "paint", id: after.id, feature: null, stroke, base: null });
-    this.changed([after.id]);
+    this.perform([step]);
+  }
+
+  /** Send no more of a mask than the pixels that change, so that strokes of others stay; false where that cannot be. */
+  private brush({ id, brushed }: Step): boolean {
+    const now = this.current.get(id);
+    const shape = brushed && isMask(now) ? painted(now.shape, brushed.stroke, brushed.op) : null;
+    if (!brushed || !now || !shape) return false;
+    const { op, stroke } = brushed;
+    this.current.set(id, { ...now, geometry: null, shape });
+    void this.outbox.add({ kind: "paint", id, feature: null, stroke: { op, box: stroke.box, rle: runsOf(stroke.bits) }, base: null });
+    return true;
   }
 
   // ---- answers

@@ -1,8 +1,8 @@
 /** Cutting, joining and taking apart what is selected on a scene; each is one step that can be undone. */
 
 import { painted, type Mask } from "../annotate/brush";
-import { bitsOf, type Feature, type Geometry, type Position } from "../annotate/model";
-import { isMask, type Pen } from "../annotate/pen";
+import { bitsOf, isMask, type Feature, type Geometry, type Position } from "../annotate/model";
+import type { Pen } from "../annotate/pen";
 import { framedOf, outlines } from "../annotate/shapes";
 import type { AnnotationStore } from "../annotate/store";
 import { complain, tell } from "../toast";

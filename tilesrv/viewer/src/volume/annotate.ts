@@ -3,8 +3,8 @@
 import { Bench, type ToolEntry } from "../annotate/bench";
 import { LayersPanel } from "../annotate/layers";
 import { KINDS } from "../annotate/labels";
-import type { Feature } from "../annotate/model";
-import { countOf, isMask, middleIndex } from "../annotate/pen";
+import { isMask, type Feature } from "../annotate/model";
+import { countOf, middleIndex } from "../annotate/pen";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { short } from "../format";

@@ -1,9 +1,8 @@
 /** The brush and the eraser on planes, and painted voxels as planes show them. */
 
-import type { Stroke } from "../annotate/brush";
+import type { Mask, Stroke } from "../annotate/brush";
 import type { Labels } from "../annotate/labels";
-import { isMask } from "../annotate/pen";
-import type { Mask } from "../annotate/brush";
+import { isMask } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
 import { tell } from "../toast";
 import { follow, type Spot } from "./marks";
