@@ -28,7 +28,8 @@ def extended(
     earlier
         All versions there were, whose values are not to be used again.
     told
-        Labels by name as the file describes them; asked for once all annotations were read.
+        Labels by name as the file describes them, of value 0 where it gives none; asked for once all annotations were
+        read.
     """
     seen: dict[str, dict[str, AttributeType]] = {}
     for annotation in annotations:
@@ -45,7 +46,7 @@ def extended(
     # names that cannot be labels are left for validation to tell
     new = sorted(n for n in seen if schema.find(n) is None and n.strip() and len(n) <= 200)
     wanted = {name: label.value for name, label in (told or {}).items() if name in new}
-    own = {name: value for name, value in wanted.items() if value not in used and _is_single(value, wanted)}
+    own = {name: v for name, v in wanted.items() if v > 0 and v not in used and _is_single(v, wanted)}
     free = count(max((*used, *own.values()), default=0) + 1)
     for name in new:
         value = own.get(name) or next(free)

@@ -127,7 +127,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list[Problem])
     """What is wrong with a file that is read; any refuses the whole file."""
     labels: dict[str, Label] = field(default_factory=dict[str, Label])
-    """Labels by name, with values, colours and codes as far as a file that is read describes them."""
+    """Labels by name, with values (0 for none), colours and codes as far as a file that is read describes them."""
     _lost: dict[tuple[LossKind, str, str], bytearray] = field(
         default_factory=dict[tuple[LossKind, str, str], bytearray]
     )

@@ -34,14 +34,16 @@ def test_new_labels_take_values_that_were_never_used() -> None:
 def test_new_labels_are_what_the_file_tells_of_them() -> None:
     code = Code(scheme="SCT", value="64033007", meaning="Kidney structure")
     told = [Label(name="kidney", value=7, color="#112233", code=code), Label(name="spleen", value=9)]
+    told += [Label(name="vessel", value=0, color="#445566")]
     told += [Label(name="left", value=5), Label(name="right", value=5), Label(name="unused", value=8)]
     earlier = [Schema(labels=(SHIP, Label(name="quay", value=9)), version=1)]
-    names = ("spleen", "kidney", "left", "right", "tree")
+    names = ("spleen", "kidney", "left", "right", "tree", "vessel")
     found = extended(Schema(labels=(SHIP,), version=2), earlier, map(of, names), told={one.name: one for one in told})
     # 9 was used before, and 5 is wanted twice
     values = {one.name: one.value for one in found.labels}
-    assert values == {"ship": 4, "kidney": 7, "left": 10, "right": 11, "spleen": 12, "tree": 13}
+    assert values == {"ship": 4, "kidney": 7, "left": 10, "right": 11, "spleen": 12, "tree": 13, "vessel": 14}
     assert found.labels[1] == told[0]
+    assert found.labels[-1].color == "#445566"
     assert not check_schema(found)
 
 

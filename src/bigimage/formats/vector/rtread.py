@@ -18,10 +18,11 @@ from bigimage.errors import DataError, NotFound
 from bigimage.formats.dicom.source import check_reference, frame_of, parsing
 from bigimage.formats.dicom.terms import code_of
 from bigimage.formats.door import Context, Report
+from bigimage.formats.mask.streams import color_of
 from bigimage.formats.vector.contours import Points, plane_axes, without_keyholes
 from bigimage.geometry.frame import Frame
 from bigimage.model.annotation import ORIGIN, Annotation
-from bigimage.model.labels import Code
+from bigimage.model.labels import Code, Label, distinct_color
 from bigimage.model.shape import Line, MultiPoint, PlanarContours, Point, Shape
 
 RT_STRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -69,7 +70,15 @@ def _read(path: Path, context: Context, report: Report) -> Iterator[Annotation]:
             report.problem("unknown", f"ROIContourSequence/{k}", message)
             continue
         contours[number] = (k, item)
+        roi = rois[number]
+        report.labels.setdefault(roi.label, Label(name=roi.label, value=0, color=_color(item, number), code=roi.code))
     yield from _annotations(rois, contours, frame, data=data, context=context, report=report)
+
+
+def _color(item: Dataset, number: int) -> str:
+    """Colour of a ROI's contours; of one without, some colour of its number."""
+    given: Any = item.get("ROIDisplayColor") or ()
+    return color_of(*map(float, given)) if len(given) == 3 else distinct_color(number)
 
 
 def _annotations(

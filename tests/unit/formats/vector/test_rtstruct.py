@@ -1,5 +1,6 @@
 """RT structure sets: pydicom and dciodvfy read what was written, masks come back, files of other tools are read."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from bigimage.formats.vector import rtstruct
 from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
+from bigimage.model.labels import Schema
 from bigimage.model.mask import Mask
 from bigimage.model.shape import (
     Box,
@@ -33,7 +35,7 @@ from bigimage.rasterize.solids import inside
 from bigimage.sources import dicom
 from bigimage.sources.door import OpenOptions
 from tests.dciodvfy import errors
-from tests.masks import SCHEMA, context_of, dicom_extra, grids, info_of
+from tests.masks import KIDNEY, LIVER, SCHEMA, context_of, dicom_extra, grids, info_of
 
 IDS = [UUID(int=k + 1) for k in range(50)]
 
@@ -198,6 +200,16 @@ def test_names_are_unique_and_labels_kept(tmp_path):
     assert len(names[2]) <= 64
     found, _ = read(tmp_path / "rt.dcm", context(grid))
     assert [a.label for a in found] == ["liver", "liver", long]
+
+
+def test_labels_are_told_with_their_colours_and_codes(tmp_path):
+    grid = grids()["axial"]
+    notes = [note(grid, washer(grid), k, label=label) for k, label in enumerate(["liver", "liver", "kidney"])]
+    write(tmp_path / "rt.dcm", notes, context(grid))
+    _, report = read(tmp_path / "rt.dcm", replace(context(grid), schema=Schema()))
+    assert {n: (x.value, x.color, x.code) for n, x in report.labels.items()} == {
+        x.name: (0, x.color, x.code) for x in (LIVER, KIDNEY)
+    }
 
 
 def test_what_has_no_contours_is_told(tmp_path):
