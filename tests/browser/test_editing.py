@@ -237,3 +237,30 @@ def test_among_a_thousand_labels_one_is_found_by_its_name(page: Any, address: st
     (feature,) = stored(page, address, "field")
     assert feature["properties"]["label"] == "species 0777"
     assert not page.errors
+
+
+@pytest.mark.parametrize("image", ["field", "ct"])
+def test_every_tool_has_a_name_a_key_and_a_line_on_the_help_sheet(page: Any, address: str, image: str) -> None:
+    page.goto(f"{address}/#/images/{image}")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    tools = page.locator(".toolbar button")
+    told = [(one.get_attribute("aria-label"), one.get_attribute("aria-keyshortcuts")) for one in tools.all()]
+    assert all(name and key for name, key in told)
+    assert len({key for _, key in told}) == len(told) > 10
+    for key in ("/", "Escape"):  # a key that opens what takes letters, and back
+        page.keyboard.press(key)
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[aria-label=Keys]")
+    sheet = page.locator("dialog[aria-label=Keys]")
+    rows = dict(zip(sheet.locator("dt").all_inner_texts(), sheet.locator("dd").all_inner_texts(), strict=True))
+    about = {key: text for keys, text in rows.items() for key in keys.split()}
+    for name, key in told:
+        assert name.split(",")[0] in about[key], (name, key)
+    page.keyboard.press("Escape")
+    # keys pick tools, and the bar shows which is in hand
+    for name, key in told:
+        if key.startswith("Ctrl") or name.startswith("Snap"):
+            continue
+        page.keyboard.press(key.lower())
+        page.wait_for_selector(f".toolbar [aria-pressed=true][aria-label^='{name[:12]}']")
+    assert not page.errors

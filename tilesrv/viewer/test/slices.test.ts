@@ -41,6 +41,14 @@ function sagittal(): Planes {
 
 const voxels = new Voxels(AFFINE, SHAPE, null);
 
+/** Slices that move on sidewards, as with a tilted gantry. */
+const leaning = new Voxels([[0, 0, 0.7, -10], [0.8, 0.5, 0, -20.4], [3, 0, 0, 98.5]], SHAPE, null);
+
+function leaningAxial(): Planes {
+  const at = (k: number): SliceDocument => document(k, 11, [[0, 0.8, 3], [0, 0.5, 0], [0.7, 0, 0], [-10, -20.4 + 0.8 * k, 98.5 + 3 * k]], [40, 30], "z");
+  return new Planes("axial", at(0), at(10), null);
+}
+
 function voxelsOf(mask: Mask): string[] {
   const [x0 = 0, y0 = 0, x1 = 0, y1 = 0, z0 = 0, z1 = 0] = mask.box;
   const found: string[] = [];
@@ -49,16 +57,16 @@ function voxelsOf(mask: Mask): string[] {
 }
 
 test("a brush paints the voxels of its slice whose centres it went over, on every kind of planes", () => {
-  for (const [planes, index] of [[axial(), 4], [coronal(), 7], [sagittal(), 3]] as const) {
+  for (const [planes, index, grid] of [[axial(), 4, voxels], [coronal(), 7, voxels], [sagittal(), 3, voxels], [leaningAxial(), 5, leaning]] as const) {
     const [from, to, radius] = [[6, 4], [11, 6.5], 2.2] as const;
-    const stroke = voxels.stroke(planes, index, [from, to], radius);
+    const stroke = grid.stroke(planes, index, [from, to], radius);
     assert.ok(stroke);
     const found = voxelsOf(maskOfStroke(stroke));
     const expected: string[] = [];
     const [a, b] = [from, to].map(([column, row]) => planes.toWorld({ index, row, column })) as [Point3, Point3];
     for (let z = 0; z < 11; z++) for (let y = 0; y < 40; y++) for (let x = 0; x < 30; x++) {
       if ([z, y, x][planes.axis] !== planes.storedIndex(index)) continue;
-      const centre = voxels.toWorld([z + 0.5, y + 0.5, x + 0.5]);
+      const centre = grid.toWorld([z + 0.5, y + 0.5, x + 0.5]);
       const way = subtract(b, a);
       const share = Math.min(1, Math.max(0, dot(subtract(centre, a), way) / dot(way, way)));
       const near: Point3 = [a[0] + share * way[0], a[1] + share * way[1], a[2] + share * way[2]];
