@@ -121,7 +121,7 @@ EXPORT = Table(
             name="region",
             about="Only what touches this region.",
             parse=_uuid,
-            schema={"type": "string", "format": "uuid"},
+            schema={"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36},
         ),
         text("snapshot", "The state that a snapshot froze.", pattern=_PLAIN, longest=128),
         *_options(WRITING),

@@ -130,7 +130,7 @@ def test_features_are_found_by_when_they_were_changed(filled: httpx.Client) -> N
     temporal = filled.get("/ogc/collections/scene").json()["extent"]["temporal"]["interval"][0]
     assert temporal[0] <= temporal[1]
     filled.patch(
-        f"/annotations/{first['id']}", json={"properties": {"label": "tug"}}, headers={"If-Match": "*"}
+        f"/annotations/{first['id']}", json={"properties": {"label": "ship"}}, headers={"If-Match": "*"}
     ).raise_for_status()
     changed = filled.get(f"/annotations/{first['id']}").json()["properties"]["modified"]
     assert matched(filled, f"datetime={changed}") == (1, 1)
