@@ -136,7 +136,7 @@ def test_features_are_found_by_when_they_were_changed(filled: httpx.Client) -> N
     assert matched(filled, f"datetime={changed}") == (1, 1)
     assert matched(filled, f"datetime={changed}/..") == (1, 1)
     assert matched(filled, f"datetime=../{temporal[1]}&limit=5") == (24, 5)
-    assert matched(filled, f"datetime={changed[:10]}") == (25, 25)
+    assert matched(filled, f"datetime={temporal[0][:10]}/{changed[:10]}") == (25, 25)
     assert matched(filled, "datetime=2001-01-01/2001-12-31") == (0, 0)
     native = filled.get("/images/scene/annotations", params={"datetime": f"{changed}/"}).json()["features"]
     assert [f["id"] for f in native] == [first["id"]]
