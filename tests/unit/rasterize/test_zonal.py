@@ -1,5 +1,6 @@
 """Zonal statistics held to numpy over the pixels of each zone, and areas to the ellipsoid."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ import pytest
 import rasterio.features
 import shapely
 
+from bigimage.errors import FrameMismatch, Unsupported
 from bigimage.geometry.box import WorldBox
 from bigimage.geometry.frame import WGS84, GeoFrame, PatientFrame
 from bigimage.geometry.grid import Grid
@@ -18,7 +20,7 @@ from bigimage.model.shape import Cuboid, Ellipse, Polygon, Tag
 from bigimage.model.where import Where
 from bigimage.pyramid.pyramid import Pyramid
 from bigimage.rasterize import zonal as module
-from bigimage.rasterize.zonal import Zone, pixel_size, zonal
+from bigimage.rasterize.zonal import Zone, pixel_size, zonal, zonal_of
 from tests.painting import drawn, rectangle
 from tests.pyramids import build, noise
 
@@ -124,3 +126,24 @@ def test_large_zones_keep_no_values_for_percentiles(tmp_path: Path, monkeypatch:
     (zone,) = measured(tmp_path, pyramid, rectangle(pyramid.info, (0, 300), (0, 260)))
     assert zone.bands[0].percentiles is None
     assert zone.bands[0].std == pytest.approx(array.astype(float).std())
+
+
+def test_shapes_that_are_not_stored_have_the_zones_of_those_that_are(tmp_path: Path) -> None:
+    pyramid = build(tmp_path / "scene", noise((2, 300, 260), "uint8", seed=7), grid=UTM)
+    centre = tuple(UTM.to_world([150.0, 130.0]))
+    shapes = [rectangle(pyramid.info, (10, 60), (200, 259)), Ellipse(centre, (500.0, 200.0), 25.0)]
+    stored = measured(tmp_path, pyramid, *shapes)
+    loose = [drawn(pyramid.info, k + 1, s, ("house", "road")[k]) for k, s in enumerate(shapes)]
+    assert list(zonal_of(pyramid, loose)) == stored
+    (second,) = zonal_of(pyramid, loose[1:], bands=[1])
+    assert second.bands == stored[1].bands[1:]
+
+
+def test_shapes_that_have_no_zone_are_refused(tmp_path: Path) -> None:
+    pyramid = build(tmp_path / "scene", noise((1, 300, 260), "uint8", seed=7), grid=UTM)
+    mask = Mask.of(UTM, np.ones((4, 4), bool), (0, 0))
+    with pytest.raises(Unsupported, match="stored"):
+        list(zonal_of(pyramid, [drawn(pyramid.info, 1, mask)]))
+    other = replace(drawn(pyramid.info, 1, rectangle(pyramid.info, (0, 9), (0, 9))), frame=GeoFrame("EPSG:4326"))
+    with pytest.raises(FrameMismatch):
+        list(zonal_of(pyramid, [other]))
