@@ -128,3 +128,15 @@ def test_a_scene_across_the_antimeridian(http: httpx.Client) -> None:
     assert shapely.symmetric_difference(joined, across).area < 1e-6 * across.area
     small = f"179.99,{out.bounds[1]},-179.99,{out.bounds[3]}"
     assert http.get("/images/dateline/annotations", params={"bbox": small}).json()["numberReturned"] == 2
+
+
+def test_a_file_of_solaris_lies_on_its_scene(shared_data: Path, tmp_path: Path) -> None:
+    space = open_workspace(tmp_path / "ws")
+    space.ingest(shared_data / "vectors/sn4_atlanta/image.tif", name="atlanta")
+    done = space.import_file("atlanta", shared_data / "vectors/coco_sample.json")
+    assert (done.added, done.report["losses"]) == (43, [])
+    found = list(space.annotations.query("atlanta"))
+    assert {a.label for a in found} <= {"0", "1"}
+    table = gpd.read_file(shared_data / "vectors/sn4_atlanta/buildings.geojson")
+    ours, theirs = (shapely.union_all(g) for g in ([a.shape.geometry for a in found], table.geometry.to_numpy()))
+    assert shapely.intersection(ours, theirs).area > 0.98 * theirs.area

@@ -298,12 +298,15 @@ def image_of(
 
 def read_category(value: Any, names: dict[Any, str], report: Report) -> None:
     """Note the name of a category."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or not is_id(value.get("id")):
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if isinstance(name, (int, float)) and not isinstance(name, bool):
+        name = f"{name:g}"
+    if not isinstance(value, Mapping) or not isinstance(name, str) or not is_id(value.get("id")):
         report.problem("type", "categories", "a category is an object with an id and a name")
     elif value.get("id") in names:
         report.problem("duplicate", "categories", f"the id {shown(value.get('id'))} comes more than once")
     else:
-        names[value.get("id")] = value["name"]
+        names[value.get("id")] = name
 
 
 @dataclass(frozen=True)
@@ -374,7 +377,8 @@ class _Reader:
         return rle.decode(rle.counts_of(fields.get("counts")), (due[0], due[1]), self.context.grid)
 
     def _polygon(self, rings: Sequence[Any], place: str) -> Shape | None:
-        """Polygon that is the union of rings of flat coordinates."""
+        """Polygon that is the union of rings of flat coordinates; some tools leave out the list of rings."""
+        rings = [rings] if all(isinstance(v, (int, float)) for v in rings) else rings
         arrays: list[NDArray[np.float64]] = []
         for k, ring in enumerate(rings):
             array = _numbers(ring)
