@@ -47,6 +47,7 @@ from bigimage.geometry.grid import Grid
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 SYNTAXES = {"none": ExplicitVRLittleEndian, "rle": RLELossless, "jpegls": JPEGLSLossless}
+NICKNAMES = {"LABELMAP": "label map", "FRACTIONAL": "fractions"}
 SEGMENT_NUMBER, SEGMENT_GROUP = 0x0062000B, 0x0062000A
 POSITION, POSITION_GROUP = 0x00200032, 0x00209113
 FRAME_LABEL, CONTENT_GROUP = 0x00209453, 0x00209111
@@ -217,6 +218,10 @@ def _header(
 ) -> Dataset:
     """Everything before the functional groups of frames, but for identity and number of frames."""
     data = base(context, source, modality="SEG", sop_class=kind.sop_class, options=options)
+    # each type is a series of its own, and lists of series show nothing else that tells them apart
+    data.SeriesInstanceUID = uid_of("series", source.study, context.image, "SEG", kind.type)
+    if not options.get("description") and kind.type in NICKNAMES:
+        data.SeriesDescription = text(f"SEG ({NICKNAMES[kind.type]}) of {context.image}", 64)
     data.ImageType = ["DERIVED", "PRIMARY"]
     data.ContentLabel = "SEGMENTATION"
     data.ContentDescription = text(options.get("description", ""), 64)

@@ -78,6 +78,17 @@ def test_they_come_back_on_the_pixels_of_the_image(tmp_path, name):
     )
 
 
+def test_lists_of_series_tell_the_types_apart(tmp_path):
+    for name in KINDS:
+        written(FORMATS[name], tmp_path / name, stream(labels(), GRID), context())
+    found = [pydicom.dcmread(tmp_path / name) for name in KINDS]
+    told = [data.SeriesDescription for data in found]
+    assert told == ["SEG of dx", "SEG (label map) of dx", "SEG (fractions) of dx"]
+    assert len({data.SeriesInstanceUID for data in found}) == 3
+    written(FORMATS["dicom-seg"], tmp_path / "own", stream(labels(), GRID), context(), description="second reading")
+    assert pydicom.dcmread(tmp_path / "own").SeriesDescription == "second reading"
+
+
 def test_the_same_mask_gives_the_same_bytes_and_another_one_another_identity(tmp_path):
     for name, array in (("a", labels()), ("b", labels()), ("c", labels()[::-1].copy())):
         written(FORMATS["dicom-seg"], tmp_path / name, stream(array, GRID), context())
