@@ -181,6 +181,8 @@ export class PlaneView {
   /** Place of a pointer on the canvas. */
   at(event: MouseEvent): [number, number] {
     const box = this.canvas.getBoundingClientRect();
+    // the pointer may be quicker than the browser tells of another size
+    if (box.width !== this.wide || box.height !== this.high) this.size();
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
