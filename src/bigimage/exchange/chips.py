@@ -243,7 +243,7 @@ class _Writer:
         """Write all chips; what the manifest says of each."""
         made: list[dict[str, Any]] = []
         # one run over all chips, taken split by split where each split is a file of its own
-        rest = counted(listed, len(listed), progress, stop, every=LOOK_EVERY)
+        rest = counted(self._image_by_image(listed), len(listed), progress, stop, every=LOOK_EVERY)
         if self.module is None:
             made += [entry for chip, split in rest if (entry := self._masks(chip, split)) is not None]
             self._write_classes()
@@ -271,6 +271,15 @@ class _Writer:
                 target = self.folder / "annotations" / f"{name}{self.module.SUFFIXES[0]}"
                 self.module.write_pages(target, pages(count), **keywords)
         return made
+
+    def _image_by_image(self, listed: Iterable[tuple[Chip, str]]) -> Iterator[tuple[Chip, str]]:
+        """Chips with their splits; no more than one volume's annotations are in memory."""
+        last: Cutter | None = None
+        for chip, split in listed:
+            if last is not None and last is not self.cutters[chip.image]:
+                last.forget()
+            last = self.cutters[chip.image]
+            yield chip, split
 
     def _page(self, chip: Chip, split: str) -> Page | None:
         """A chip with its picture written; None where it is empty and such are not kept."""

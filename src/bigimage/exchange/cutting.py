@@ -105,6 +105,10 @@ class Cutter:
                 self.report.lose("dropped", what, "it has no area on a slice", annotation.id)
         return Canvas(self.grid, [a for a in found if a.t in (None, 0)], self.schema)
 
+    def forget(self) -> None:
+        """Let go of what was kept of a volume, whose chips are all done."""
+        self.__dict__.pop("canvas", None)
+
     def annotations(self, chip: Chip) -> list[Annotation]:
         """Annotations of a flat chip, cut to it, in the order in which they were first stored."""
         if self.grid.ndim == 3:
