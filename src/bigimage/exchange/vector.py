@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from bigimage.errors import Conflict, DataError, InputError, NotFound
+from bigimage.exchange.bulk import Bulk, bulk_of
 from bigimage.exchange.extending import extended
 from bigimage.exchange.inside import OPTION as INSIDE_OPTION
 from bigimage.exchange.inside import drops_outside, inside
@@ -254,7 +255,7 @@ def import_annotations(
     if extend_schema:
         job = job.extended()
     try:
-        plan = job.check(stop)
+        plan = job.check_bulk(stop) or job.check(stop)
         revision = job.store_all(plan, author, strict=strict, progress=progress, stop=stop)
     except Conflict:
         # an id is taken: now it is worth asking for each one by whom
@@ -284,6 +285,8 @@ class _Plan:
     changed: int = 0
     unchanged: int = 0
     removed: int = 0
+    bulk: Bulk | None = None
+    """How all of it is stored by columns, where it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +331,13 @@ class _Import:
         if schema is self.schema:
             return self
         return replace(self, schema=schema, new_schema=True, context=replace(self.context, schema=schema))
+
+    def check_bulk(self, stop: Stop) -> _Plan | None:
+        """Look at everything by columns; None where that is not enough."""
+        if self.repair or self.drop_outside:
+            return None
+        bulk = bulk_of(self.store, self.module, self.path, context=self.context, options=self.options, stop=stop)
+        return None if bulk is None else _Plan(bulk.report, count=bulk.count, added=bulk.count, bulk=bulk)
 
     def check(self, stop: Stop) -> _Plan:
         """Look at everything. Raises Invalid with every problem."""
@@ -411,6 +421,9 @@ class _Import:
         if not (plan.added or plan.changed):
             return None
         schema = self._stored_schema(author) if self.new_schema else self.schema
+        if plan.bulk is not None:
+            version = schema.version or None
+            return plan.bulk.store(self.store, author=author, schema=version, progress=progress, stop=stop)
         stream = counted(self.read(Report()), plan.count, progress, stop)
         stamped = (replace(a, schema=schema.version or None) for a in stream)
         if not (plan.changed or plan.unchanged or plan.removed):

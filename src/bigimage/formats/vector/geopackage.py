@@ -6,6 +6,7 @@ from pathlib import Path
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector import ogr, tables
 from bigimage.model.annotation import Annotation
+from bigimage.model.table import Table
 
 NAME = "geopackage"
 SUFFIXES = (".gpkg",)
@@ -30,3 +31,8 @@ def write(path: Path, annotations: Iterable[Annotation], *, context: Context, re
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of a layer; see `bigimage.formats.door.VectorFormat.read`."""
     yield from ogr.read(path, format=NAME, context=context, report=report, options=options)
+
+
+def read_tables(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Table | None]:
+    """The same as tables; None for what `read` must look at row by row."""
+    return ogr.read_tables(path, format=NAME, context=context, report=report, options=options)

@@ -13,10 +13,11 @@ from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector import tables
 from bigimage.formats.vector.tablerows import record_batches
-from bigimage.formats.vector.tables import TableReading, arrow, schema_of, target_frame
+from bigimage.formats.vector.tables import Rows, T, TableReading, arrow, schema_of, target_frame
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
 from bigimage.model.columns import PlainColumns
+from bigimage.model.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,6 +110,16 @@ def _metadata(frame: GeoFrame | None) -> dict[str, Any]:
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of a file; see `bigimage.formats.door.VectorFormat.read`."""
+    return _read(path, TableReading.annotations, context=context, report=report, options=options)
+
+
+def read_tables(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Table | None]:
+    """The same as tables; None for what `read` must look at row by row."""
+    return _read(path, TableReading.table, context=context, report=report, options=options)
+
+
+def _read(path: Path, rows: Rows[T], *, context: Context, report: Report, options: Options) -> Iterator[T]:
+    """What is made of the rows of a file."""
     pa = arrow(NAME)
     from pyarrow import parquet
 
@@ -119,7 +130,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
             names = [n for n in file.schema_arrow.names if n not in ("bbox", column)]
             for batch in file.iter_batches(tables.SIZE, columns=[*names, column]):
                 wkb = batch.column(column).to_pylist()
-                yield from reading.annotations({n: batch.column(n).to_pylist() for n in names}, wkb)
+                yield from rows(reading, {n: batch.column(n).to_pylist() for n in names}, wkb)
     except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError, shapely.errors.GEOSException) as error:
         raise DataError(f"{path.name} is damaged: {str(error)[:300]}") from error
 

@@ -12,8 +12,9 @@ from bigimage.errors import BackendError, DataError, InputError
 from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.tablerows import record_batches
-from bigimage.formats.vector.tables import SIZE, TableReading, arrow, schema_of, target_frame
+from bigimage.formats.vector.tables import SIZE, Rows, T, TableReading, arrow, schema_of, target_frame
 from bigimage.model.annotation import Annotation
+from bigimage.model.table import Table
 
 # a file may be called anything; GDAL has told what it is by its content
 warnings.filterwarnings("ignore", message=".*(conformant file|filename) extension", category=RuntimeWarning)
@@ -70,6 +71,18 @@ def _dated(pyogrio: Any) -> Generator[None]:
 
 def read(path: Path, *, format: str, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of a file's one layer, or of the one that is named. Raises DataError, InputError."""
+    return _read(path, TableReading.annotations, format=format, context=context, report=report, options=options)
+
+
+def read_tables(
+    path: Path, *, format: str, context: Context, report: Report, options: Options
+) -> Iterator[Table | None]:
+    """The same as tables; None for what `read` must look at row by row."""
+    return _read(path, TableReading.table, format=format, context=context, report=report, options=options)
+
+
+def _read(path: Path, rows: Rows[T], *, format: str, context: Context, report: Report, options: Options) -> Iterator[T]:
+    """What is made of the rows of a layer."""
     pa = arrow(format)
     import pyogrio
     from pyogrio.errors import CRSError, DataLayerError, DataSourceError
@@ -82,7 +95,7 @@ def read(path: Path, *, format: str, context: Context, report: Report, options: 
             for batch in reader:
                 names = [n for n in batch.schema.names if n != column]
                 wkb = batch.column(column).to_pylist() if column in batch.schema.names else [None] * batch.num_rows
-                yield from reading.annotations({n: batch.column(n).to_pylist() for n in names}, wkb)
+                yield from rows(reading, {n: batch.column(n).to_pylist() for n in names}, wkb)
     except (DataSourceError, DataLayerError, CRSError) as error:
         raise DataError(f"GDAL cannot read {path.name}: {str(error)[:300]}") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError, RuntimeError, shapely.errors.GEOSException) as error:

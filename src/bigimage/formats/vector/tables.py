@@ -1,10 +1,10 @@
 """Annotations as tables of geometries, a batch of rows at a time; what GeoParquet, FlatGeobuf and GeoPackage share."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import numpy as np
@@ -29,10 +29,12 @@ from bigimage.model.shape import (
     Shape,
     kind,
 )
+from bigimage.model.table import Table, Texts, are_plain, packed_ids, parsed_ids
 
 if TYPE_CHECKING:
-    pass
+    from numpy.typing import NDArray
 
+T = TypeVar("T")
 SIZE = 32_768
 """Rows of a batch."""
 KEEPS = Keeps(
@@ -147,6 +149,68 @@ class TableReading:
                     yield found
             self._row += 1
 
+    def table(self, columns: Mapping[str, Sequence[Any]], wkb: Sequence[Any]) -> Iterator[Table | None]:
+        """The same as one table; None when `annotations` must look at the rows one by one.
+
+        One reading takes one of the two ways: a file that has a None is to be read again by `annotations`.
+        """
+        given = np.empty(len(wkb), dtype=object)
+        given[:] = wkb
+        geometries = shapely.from_wkb(given, on_invalid="ignore")
+        labels = self._labels(columns, len(wkb))
+        special = any(v is not None for name in ("shape", "relations") for v in columns.get(name, ()))
+        if self._frame is not None or special or labels is None or not are_plain(geometries):
+            yield None
+            return
+        fields = _table_fields(columns, len(wkb))
+        found = None if fields is None else self._ids_and_attributes(columns, labels, wkb)
+        if fields is None or found is None:
+            yield None
+            return
+        ids, attributes = found
+        yield Table(
+            image=self.context.image,
+            frame=self.context.grid.frame,
+            ids=ids,
+            labels=Texts.of(labels, len(wkb)),
+            geometries=geometries,
+            attributes=attributes,
+            **fields,
+        )
+
+    def _labels(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str] | None:
+        """Label of each row; None unless each has one."""
+        default = self.options.get("label")
+        values = columns.get(self.options.get("label-field", "label"), [None] * count)
+        labels = [default if v is None else v for v in values]
+        sound = all(isinstance(label, str) and label.strip() for label in labels)
+        return cast("list[str]", labels) if sound else None
+
+    def _ids_and_attributes(
+        self, columns: Mapping[str, Sequence[Any]], labels: Sequence[str], wkb: Sequence[Any]
+    ) -> "tuple[NDArray[np.void], list[dict[str, Any]] | None] | None":
+        """Id and attributes of each row; None where a column of attributes is not one of JSON objects."""
+        rows: dict[str, list[Any]] = {name: list(values) for name, values in columns.items() if _is_any(values)}
+        ids = parsed_ids(rows["id"]) if "id" in rows else None
+        if "attributes" in rows:
+            try:
+                rows["attributes"] = [None if v is None else json.loads(v) for v in rows["attributes"]]
+            except (ValueError, TypeError, RecursionError):
+                return None
+            if not all(v is None or isinstance(v, dict) for v in rows["attributes"]):
+                return None
+        if ids is not None and rows.keys() <= {*_OWN, self.options.get("label-field", "label")} - {"attributes"}:
+            return ids, None
+        made: list[UUID] = []
+        attributes: list[dict[str, Any]] = []
+        known = None if ids is None else [UUID(bytes=v) for v in ids.tolist()]
+        for k, label in enumerate(labels):
+            row = {name: values[k] for name, values in rows.items() if values[k] is not None}
+            id = self._id(row, wkb[k]) if known is None else known[k]
+            made.append(id)
+            attributes.append(self._attributes(row, label, id))
+        return packed_ids(made) if ids is None else ids, attributes
+
     def _annotation(self, row: dict[str, Any], geometry: Any, place: str, wkb: bytes | None) -> Annotation | None:
         """One row; None, and a problem, where something is wrong with it."""
         for column in _JSON:
@@ -251,6 +315,46 @@ class TableReading:
             else:
                 self.report.lose("dropped", f"column {column[:60]}", "the label declares no such attribute", id)
         return out
+
+
+def _table_fields(columns: Mapping[str, Sequence[Any]], count: int) -> dict[str, Any] | None:
+    """Columns of a table besides shapes, labels, ids and attributes; None where one is not what it should be."""
+    origins = [v if isinstance(v, str) and ORIGIN.fullmatch(v) else "import" for v in columns.get("origin", ())]
+    times, scores, instances = (columns.get(name, ()) for name in ("t", "score", "instance"))
+    try:
+        t = np.array([-1 if v is None else _time(v) for v in times], dtype=np.int64)
+        score = np.array([np.nan if v is None else _score(v) for v in scores], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return {
+        "origins": Texts.of(origins or "import", count),
+        "times": t if _is_any(times) else None,
+        "scores": score if _is_any(scores) else None,
+        "instances": [None if v is None else str(v) for v in instances] if _is_any(instances) else None,
+    }
+
+
+def _time(value: Any) -> int:
+    """A point in time. Raises ValueError for -1, which stands for all times in a table."""
+    if int(value) == -1:
+        raise ValueError(value)
+    return int(value)
+
+
+def _score(value: Any) -> float:
+    """A score. Raises ValueError for NaN, which stands for none in a table."""
+    if float(value) != float(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _is_any(values: Sequence[Any]) -> bool:
+    """Whether any of some values is there."""
+    return any(v is not None for v in values)
+
+
+Rows = Callable[[TableReading, Mapping[str, Sequence[Any]], Sequence[Any]], Iterator[T]]
+"""`TableReading.annotations` or `TableReading.table`."""
 
 
 def shape_of_geometry(geometry: Any) -> Shape | None:
