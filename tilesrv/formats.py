@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bigimage.formats.mask import FORMATS as MASKS
+from bigimage.formats.mask import fits
 from bigimage.formats.vector import FORMATS
-from bigimage.geometry.grid import Grid
+from bigimage.model.image import ImageInfo
 from tilesrv.context import context_of
 from tilesrv.exchange import WRITTEN
 from tilesrv.fields import IMAGE
@@ -22,11 +23,11 @@ _FORMATS: dict[str, Any] = {
 }
 
 
-def formats_for(grid: Grid) -> dict[str, list[str]]:
-    """Names of the formats that can be about an image with this grid: for annotations, and for mask layers."""
+def formats_for(info: ImageInfo) -> dict[str, list[str]]:
+    """Names of the formats that can be about an image: for annotations, and for mask layers."""
     return {
-        "annotations": [name for name in WRITTEN if FORMATS[name].KEEPS.fits(grid)],
-        "masks": [name for name in MASKS if MASKS[name].KEEPS.fits(grid)],
+        "annotations": [name for name in WRITTEN if FORMATS[name].KEEPS.fits(info.grid)],
+        "masks": [name for name in MASKS if fits(name, info)],
     }
 
 
@@ -34,7 +35,7 @@ async def formats(request: Request) -> Response:
     """Formats that fit an image."""
     workspace, image = context_of(request).workspace, IMAGE.path(request.path_params).id
     info = await run_in_threadpool(lambda: workspace.image(image).info)
-    return JSONResponse(formats_for(info.grid), headers={"Cache-Control": "no-store"})
+    return JSONResponse(formats_for(info), headers={"Cache-Control": "no-store"})
 
 
 ROUTES = (

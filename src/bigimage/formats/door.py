@@ -324,6 +324,15 @@ class MaskFormat(Protocol):
         ...
 
 
+@runtime_checkable
+class SelectiveMaskFormat(Protocol):
+    """A module of a format for which the grid of an image does not tell whether it can hold masks of it."""
+
+    def fits(self, info: ImageInfo) -> bool:
+        """Whether it can hold masks of an image."""
+        ...
+
+
 def check_options(name: str, known: Mapping[str, str], options: Options) -> None:
     """Raise InputError for options that a format does not have."""
     unknown = sorted(set(options) - set(known))

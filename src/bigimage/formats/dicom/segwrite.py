@@ -36,13 +36,22 @@ from bigimage.formats.dicom.encode import (
     sequence,
 )
 from bigimage.formats.dicom.segments import background_item, segment_items
-from bigimage.formats.dicom.source import SourceImage, base, frame_uid, identify, referenced_series, source_of
+from bigimage.formats.dicom.source import (
+    SourceImage,
+    base,
+    frame_uid,
+    identify,
+    referenced_series,
+    source_for,
+    source_of,
+)
 from bigimage.formats.dicom.terms import text, uid_of
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report
 from bigimage.formats.mask.streams import check_mask, read_layers, slabs
 from bigimage.geometry.dicom import orientation_fault, plane_of
 from bigimage.geometry.frame import PixelFrame
 from bigimage.geometry.grid import Grid
+from bigimage.model.image import ImageInfo
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -130,13 +139,19 @@ class Kind:
         return SEGMENTATION if self.by_segment else LABEL_MAP
 
 
+def fits_image(info: ImageInfo) -> bool:
+    """Whether segmentations can be about an image: a volume, or one plane without a place that a DICOM file keeps."""
+    if isinstance(info.grid.frame, PixelFrame) and info.grid.ndim == 2:
+        return bool(source_for(info).planes)
+    return HELD.fits(info.grid)
+
+
 def check(name: str, keeps: KeepsMask, mask: MaskStream, context: Context) -> None:
     """Raise Unsupported, with every reason, for a mask that a segmentation cannot hold.
 
     Images without a place are held where they are one plane that a DICOM file keeps, all of it.
     """
-    flat = isinstance(mask.grid.frame, PixelFrame) and mask.grid.ndim == 2
-    if flat and source_of(context).planes:
+    if isinstance(mask.grid.frame, PixelFrame) and fits_image(context.info):
         keeps = replace(keeps, frames=keeps.frames | {"pixel"})
         if mask.grid != context.grid:
             raise Unsupported(f"format {name} holds all pixels of an image that has no place in a patient, not a part")

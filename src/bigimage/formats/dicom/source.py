@@ -131,18 +131,23 @@ class SourceImage:
         return bool(max(off, np.abs(index[:, 0] - np.floor(index[0, 0]) - 0.5).max()) < NEAR)
 
 
-def source_of(context: Context, *, t: int = 0) -> SourceImage:
+def source_of(context: Context) -> SourceImage:
     """The DICOM side of an image; an image that is not from DICOM gets a study of its own, made from its id."""
-    extra = context.info.extra
+    return source_for(context.info)
+
+
+def source_for(info: ImageInfo) -> SourceImage:
+    """`source_of` the image of a context. Of one with several times, planes are those of the first."""
+    extra = info.extra
     study = extra.get("study")
     stacks = extra.get("instances") or []
     planes: tuple[Instance, ...] = ()
-    count = context.grid.shape[0] if context.grid.ndim == 3 else 1
-    if study and t < len(stacks) and len(stacks[t]) == count and "slide" not in extra:
-        planes = tuple(Instance(str(uid), None if number is None else int(number)) for uid, number in stacks[t])
+    count = info.grid.shape[0] if info.grid.ndim == 3 else 1
+    if study and stacks and len(stacks[0]) == count and "slide" not in extra:
+        planes = tuple(Instance(str(uid), None if number is None else int(number)) for uid, number in stacks[0])
     return SourceImage(
-        grid=context.grid,
-        study=str(study) if study else uid_of("study", context.image),
+        grid=info.grid,
+        study=str(study) if study else uid_of("study", info.id),
         series=str(extra["series"]) if extra.get("series") else None,
         sop_class=str(extra["sop_class"]) if extra.get("sop_class") else None,
         planes=planes if extra.get("sop_class") else (),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from bigimage.errors import DataError, InputError, NotFound
-from bigimage.formats.door import MaskFormat
+from bigimage.formats.door import MaskFormat, SelectiveMaskFormat
+from bigimage.model.image import ImageInfo
 
 _PLACES = {
     "dicom-seg": "bigimage.formats.mask.dicom_seg",
@@ -34,6 +35,12 @@ class _Formats(Mapping[str, MaskFormat]):
 
 
 FORMATS: Mapping[str, MaskFormat] = _Formats()
+
+
+def fits(name: str, info: ImageInfo) -> bool:
+    """Whether a format can hold masks of an image."""
+    module = FORMATS[name]
+    return module.fits(info) if isinstance(module, SelectiveMaskFormat) else module.KEEPS.fits(info.grid)
 
 
 def sniff(path: Path) -> list[str]:

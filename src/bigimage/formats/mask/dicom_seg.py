@@ -12,7 +12,7 @@ from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, BitWriter, Frame, Kind, check, planes, write_file
+from bigimage.formats.dicom.segwrite import HELD, BitWriter, Frame, Kind, check, fits_image, planes, write_file
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import require_known, values_of
 
@@ -20,6 +20,7 @@ NAME = "dicom-seg"
 SUFFIXES = (".dcm",)
 KEEPS = HELD
 OPTIONS = dict(source.OPTIONS)
+fits = fits_image
 
 
 def sniff(path: Path) -> bool:

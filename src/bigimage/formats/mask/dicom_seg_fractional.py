@@ -12,7 +12,7 @@ import numpy as np
 from bigimage.errors import DataError, InputError
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, planes, write_file
+from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, fits_image, planes, write_file
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ OPTIONS = source.OPTIONS | {
     "compression": "none (default), rle or jpegls",
 }
 STEPS = 255
+fits = fits_image
 
 
 def sniff(path: Path) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, planes, write_file
+from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, fits_image, planes, write_file
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import flatten, require_known, values_of
 
@@ -20,6 +20,7 @@ NAME = "dicom-seg-labelmap"
 SUFFIXES = (".dcm",)
 KEEPS = replace(HELD, highest=HIGHEST, overlaps=False)
 OPTIONS = source.OPTIONS | {"compression": "rle (default), which all readers know; jpegls, which is smaller; or none"}
+fits = fits_image
 
 
 def sniff(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
@@ -13,6 +13,7 @@ import shapely
 from bigimage.errors import FrameMismatch, InputError, Unsupported
 from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.vector.features import CRS_OPTION
+from bigimage.formats.vector.tablevalues import EMPTY_OPTION, cleared, is_there, label_of, plain, tidy
 from bigimage.geometry.frame import GeoFrame, PixelFrame, name
 from bigimage.model.annotation import ORIGIN, Annotation, Relation
 from bigimage.model.labels import Schema
@@ -46,8 +47,10 @@ OPTIONS = {
     "crs": CRS_OPTION.replace("WGS 84 by default", "the image's own by default"),
     "label-field": "column that holds the label of rows that are read",
     "label": "label of rows that have none",
+    "empty": EMPTY_OPTION,
 }
-_JSON = ("attributes", "shape", "relations")
+_JSON = {"attributes": "object", "shape": "object", "relations": "array"}
+"""Columns of JSON, and what it is."""
 _OWN = ("id", "label", *_JSON, "t", "origin", "score", "instance")
 _TYPES = {"text": "string", "choice": "string", "choices": "string", "number": "double", "integer": "int64"}
 
@@ -111,11 +114,13 @@ class TableReading:
     format: str
     crs: str | None
     """CRS of the file in any notation; None where it says none."""
+    seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    """How often each content came that has no id."""
 
     def __post_init__(self) -> None:
-        self._seen: dict[bytes, int] = {}
         self._row = 0
         self._frame = self._frame_of()
+        self._drop_empty = drops_empty(self.options)
         box = self.context.grid.world_bounds()
         self._middle = (box.minimum[0] + box.maximum[0]) / 2
 
@@ -140,9 +145,11 @@ class TableReading:
         """Annotations of a batch: columns by name, and geometries in well-known binary."""
         geometries = shapely.from_wkb(list(wkb), on_invalid="ignore")
         for k, geometry in enumerate(geometries.tolist() if len(wkb) else ()):
-            row = {name: values[k] for name, values in columns.items() if values[k] is not None}
+            row = {name: values[k] for name, values in columns.items() if is_there(values[k])}
             if wkb[k] is not None and geometry is None:
-                self.report.problem("value", f"rows/{self._row}/geometry", "it is no geometry")
+                self.report.problem("value", f"rows/{self._row}/geometry", "it is no geometry that is known here")
+            elif self._drop_empty and "shape" not in row and (geometry is None or geometry.is_empty):
+                self.report.lose("dropped", "empty", "the row has no geometry")
             else:
                 found = self._annotation(row, geometry, f"rows/{self._row}", wkb[k])
                 if found is not None:
@@ -180,24 +187,22 @@ class TableReading:
 
     def _labels(self, columns: Mapping[str, Sequence[Any]], count: int) -> list[str] | None:
         """Label of each row; None unless each has one."""
-        default = self.options.get("label")
         values = columns.get(self.options.get("label-field", "label"), [None] * count)
-        labels = [default if v is None else v for v in values]
-        sound = all(isinstance(label, str) and label.strip() for label in labels)
-        return cast("list[str]", labels) if sound else None
+        if all(type(v) is str and v.strip() for v in values):
+            return list(values)
+        labels = [label_of(v, self.context.schema, self.options) for v in values]
+        return None if None in labels else cast("list[str]", labels)
 
     def _ids_and_attributes(
         self, columns: Mapping[str, Sequence[Any]], labels: Sequence[str], wkb: Sequence[Any]
     ) -> "tuple[NDArray[np.void], list[dict[str, Any]] | None] | None":
         """Id and attributes of each row; None where a column of attributes is not one of JSON objects."""
-        rows: dict[str, list[Any]] = {name: list(values) for name, values in columns.items() if _is_any(values)}
+        rows = {name: found for name, values in columns.items() if _is_any(found := cleared(values))}
         ids = parsed_ids(rows["id"]) if "id" in rows else None
         if "attributes" in rows:
             try:
-                rows["attributes"] = [None if v is None else json.loads(v) for v in rows["attributes"]]
+                rows["attributes"] = [None if v is None else _parsed("attributes", v) for v in rows["attributes"]]
             except (ValueError, TypeError, RecursionError):
-                return None
-            if not all(v is None or isinstance(v, dict) for v in rows["attributes"]):
                 return None
         if ids is not None and rows.keys() <= {*_OWN, self.options.get("label-field", "label")} - {"attributes"}:
             return ids, None
@@ -216,13 +221,13 @@ class TableReading:
         for column in _JSON:
             if column in row:
                 try:
-                    row[column] = json.loads(row[column])
+                    row[column] = _parsed(column, row[column])
                 except (ValueError, TypeError, RecursionError):
-                    self.report.problem("value", f"{place}/{column}", "it is no JSON")
+                    self.report.problem("value", f"{place}/{column}", f"it is no JSON {_JSON[column]}")
                     return None
         shape = self._shape(row, geometry, place)
-        label = row.get(self.options.get("label-field", "label"), self.options.get("label"))
-        if not isinstance(label, str) or not label.strip():
+        label = label_of(row.get(self.options.get("label-field", "label")), self.context.schema, self.options)
+        if label is None:
             hint = "name the column that holds it with label-field, or one for all with label"
             self.report.problem("label", place, f"the row has no label; {hint}")
             return None
@@ -247,8 +252,10 @@ class TableReading:
         if geometry is None or geometry.is_empty:
             self.report.problem("empty", f"{place}/geometry", "there is no geometry")
             return None
-        if geometry.has_z:
-            self.report.lose("dropped", "heights", "third coordinates are not kept in a flat image")
+        geometry = tidy(geometry)
+        if shapely.get_coordinate_dimension(geometry) > 2:
+            what = "heights" if geometry.has_z else "measures"
+            self.report.lose("dropped", what, "third coordinates are not kept in a flat image")
             geometry = shapely.force_2d(geometry)
         own = self.context.grid.frame
         if self._frame is not None and isinstance(own, GeoFrame):
@@ -288,12 +295,14 @@ class TableReading:
                 return UUID(raw)
             except ValueError:
                 pass
+        if isinstance(raw, float) and raw.is_integer():
+            raw = int(raw)  # whole numbers among empty cells come as floats
         if isinstance(raw, (str, int, np.integer)):
             return self.context.new_id(self.format, self.context.source, raw)
         content = json.dumps(row, sort_keys=True, default=str).encode()
         digest = sha256(content + b"\0" + (wkb or b"")).digest()[:16]
-        nth = self._seen.get(digest, 0)
-        self._seen[digest] = nth + 1
+        nth = self.seen.get(digest, 0)
+        self.seen[digest] = nth + 1
         return self.context.new_id(self.format, digest.hex(), nth)
 
     def _attributes(self, row: Mapping[str, Any], label: str, id: UUID) -> dict[str, Any]:
@@ -307,11 +316,11 @@ class TableReading:
             if column in _OWN or column == self.options.get("label-field") or column in ("fid", "bbox"):
                 continue
             if free or column in types:
-                plain: Any = value.item() if isinstance(value, np.generic) else value
-                plain = json.loads(plain) if types.get(column) == "choices" and isinstance(plain, str) else plain
-                plain = int(plain) if types.get(column) == "integer" and isinstance(plain, float) else plain
-                if out.get(column) != plain:
-                    out[column] = plain if isinstance(plain, (str, int, float, bool, list)) else str(plain)
+                found = plain(value, types.get(column))
+                if found is None:
+                    self.report.lose("dropped", f"column {column[:60]}", "bytes are no value of an attribute", id)
+                elif out.get(column) != found:
+                    out[column] = found
             else:
                 self.report.lose("dropped", f"column {column[:60]}", "the label declares no such attribute", id)
         return out
@@ -320,7 +329,7 @@ class TableReading:
 def _table_fields(columns: Mapping[str, Sequence[Any]], count: int) -> dict[str, Any] | None:
     """Columns of a table besides shapes, labels, ids and attributes; None where one is not what it should be."""
     origins = [v if isinstance(v, str) and ORIGIN.fullmatch(v) else "import" for v in columns.get("origin", ())]
-    times, scores, instances = (columns.get(name, ()) for name in ("t", "score", "instance"))
+    times, scores, instances = (cleared(columns.get(name, ())) for name in ("t", "score", "instance"))
     try:
         t = np.array([-1 if v is None else _time(v) for v in times], dtype=np.int64)
         score = np.array([np.nan if v is None else _score(v) for v in scores], dtype=np.float64)
@@ -332,6 +341,22 @@ def _table_fields(columns: Mapping[str, Sequence[Any]], count: int) -> dict[str,
         "scores": score if _is_any(scores) else None,
         "instances": [None if v is None else str(v) for v in instances] if _is_any(instances) else None,
     }
+
+
+def _parsed(column: str, value: Any) -> Any:
+    """JSON of a cell, which tables may hold as a structure, too. Raises ValueError, TypeError, RecursionError."""
+    found = json.loads(value) if isinstance(value, (str, bytes)) else plain(value)
+    if not isinstance(found, list if _JSON[column] == "array" else dict):
+        raise ValueError(column)
+    return cast("Any", found)
+
+
+def drops_empty(options: Options) -> bool:
+    """Whether rows without a geometry are to be left out. Raises InputError."""
+    chosen = options.get("empty", "refuse")
+    if chosen not in ("refuse", "drop"):
+        raise InputError(f"empty={chosen!r} is neither refuse nor drop")
+    return chosen == "drop"
 
 
 def _time(value: Any) -> int:
