@@ -1,8 +1,9 @@
 """Loading many new annotations: read and encoded first, then written in one transaction."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -29,48 +30,54 @@ if TYPE_CHECKING:
 
 PART = 5_000
 """Annotations that are encoded at a time: few enough to stay in the processor's cache."""
-WAITING = 2
-"""Parts that wait for the thread that encodes them."""
+WAITING = 4
+"""Parts that wait for the thread that encodes them, which now and then is busy with a whole run."""
 NAMED = 100
 """Most taken ids that a refusal names."""
 
 
 def fill(kept: Spool, given: Iterable[Annotation | Table], *, lookup: Lookup, image: str, frame: Frame) -> None:
-    """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError."""
-    waiting: list[Batch] = []
-    for batch in _batches(given, image, frame, lookup.add_grid):
-        waiting.append(batch)
-        if sum(map(len, waiting)) >= RUN:
-            _keep(kept, waiting, lookup)
-            waiting = []
-    if waiting:
-        _keep(kept, waiting, lookup)
+    """Read, check and encode annotations of an image into a spool. Raises FrameMismatch, InputError.
 
-
-def _keep(kept: Spool, batches: Sequence[Batch], lookup: Lookup) -> None:
-    """Put batches into a spool as one run."""
-    batch = joined(batches)
-    kept.add(run_of(batch, lookup.add_texts({*batch.labels, *batch.origins})))
-
-
-def _batches(
-    given: Iterable[Annotation | Table], image: str, frame: Frame, lattice_id: Callable[[Grid], int]
-) -> Iterator[Batch]:
-    """Encoded annotations, some at a time.
-
-    Another thread encodes them while the caller's next ones are made: nearly all of that is GEOS and numpy, which let
-    go of Python's lock.
+    Another thread encodes and keeps them while the caller's next ones are made: nearly all of that is GEOS and numpy,
+    which let go of Python's lock.
     """
-    coming: deque[Future[Batch]] = deque()
+    filling = _Filling(kept, lookup, frame)
+    coming: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as pool:
         for piece in in_tables(given, PART):
             for one in [piece] if isinstance(piece, Table) else piece:
                 require_image(one, image)
-            coming.append(pool.submit(_batch, piece, frame, lattice_id))
+            coming.append(pool.submit(filling.add, piece))
             if len(coming) > WAITING:
-                yield coming.popleft().result()
-        for batch in coming:
-            yield batch.result()
+                coming.popleft().result()
+        for added in coming:
+            added.result()
+    filling.keep()
+
+
+@dataclass(slots=True)
+class _Filling:
+    """Encoded annotations on their way into a spool."""
+
+    kept: Spool
+    lookup: Lookup
+    frame: Frame
+    waiting: list[Batch] = field(default_factory=list[Batch])
+    """Too few for a run of their own as yet."""
+
+    def add(self, piece: list[Annotation] | Table) -> None:
+        """Encode some annotations, and keep them once they are enough."""
+        self.waiting.append(_batch(piece, self.frame, self.lookup.add_grid))
+        if sum(map(len, self.waiting)) >= RUN:
+            self.keep()
+
+    def keep(self) -> None:
+        """Put what waits into the spool as one run."""
+        if self.waiting:
+            batch = joined(self.waiting)
+            self.kept.add(run_of(batch, self.lookup.add_texts({*batch.labels, *batch.origins})))
+            self.waiting = []
 
 
 def _batch(piece: list[Annotation] | Table, frame: Frame, lattice_id: Callable[[Grid], int]) -> Batch:
@@ -142,21 +149,19 @@ def write(database: Database, connection: sa.Connection, image: ImageRow, kept: 
     Raises Conflict when an id comes twice; what the driver raises when the database has one already.
     """
     place, levels = image.entries + 1, image.levels
-    uuids: list[NDArray[np.void]] = []
-    for run, prepared in database.prepared(kept.runs(), image=image.id, place=place, revision=image.revision + 1):
-        database.insert_run(connection, prepared)
-        _write_chunks(connection, image, run, place)
-        uuids.append(run.uuids)
-        levels |= levels_of(run.cell[run.cell >= 0])
-        place += len(run)
-    every = np.concatenate(uuids)
-    order = _order(every)
-    ordered = every[order]
+    with ThreadPoolExecutor(1) as pool:
+        sorting = pool.submit(kept.by_uuid)
+        for run, prepared in database.prepared(kept.runs(), image=image.id, place=place, revision=image.revision + 1):
+            database.insert_run(connection, prepared)
+            _write_chunks(connection, image, run, place)
+            levels |= levels_of(run.cell[run.cell >= 0])
+            place += len(run)
+        ordered, places = sorting.result()
     twice = np.flatnonzero(ordered[1:] == ordered[:-1])
     if len(twice):
         named = ", ".join(str(UUID(bytes=ordered[k].tobytes())) for k in twice[:3].tolist())
         raise Conflict(f"{len(twice)} ids come more than once in what is to be loaded: {named}…")
-    database.insert_uids(connection, ordered, order + entry_id(image.id, image.entries + 1))
+    database.insert_uids(connection, ordered, places + entry_id(image.id, image.entries + 1))
     return levels
 
 
@@ -180,9 +185,3 @@ def _write_chunks(connection: sa.Connection, image: ImageRow, run: Run, place: i
     for k, mask in run.masks.items():
         if mask.chunks:
             connection.execute(sa.insert(tables.chunk), chunk_rows(entry_id(image.id, place + k), mask.chunks))
-
-
-def _order(uuids: "NDArray[np.void]") -> "NDArray[np.int64]":
-    """Order of UUIDs; sorted, they fill the B-tree from left to right."""
-    halves = uuids.view(">u8").reshape(-1, 2)
-    return np.lexsort((halves[:, 1], halves[:, 0]))

@@ -17,7 +17,7 @@ from bigimage.errors import InputError, Unsupported
 from bigimage.store import copying
 from bigimage.store.cells import Range
 from bigimage.store.database import FETCH, Database
-from bigimage.store.runs import Run, ahead
+from bigimage.store.runs import AXES, Run, ahead
 from bigimage.store.sqlite import ADDED
 from bigimage.store.tables import entry_id, metadata
 
@@ -31,8 +31,6 @@ NAMES_LOCK = 0x6269676E
 CHANNEL = "bigimage_changes"
 MANY = 10_000
 """Loads of so many rows are followed by fresh statistics, without which the planner takes the tables for empty."""
-_ENTRY = "id, revision, uuid, version, kind, shape, label, origin, score, t, geometry, rest, bits"
-_ANNOTATION = "id, image, cell, label, head, revision, born, version, shape, alive, t, instance, x0, y0, x1, y1, z0, z1"
 VIEW = """
 CREATE VIEW annotations AS
 SELECT a.id AS row, e.uuid AS id, i.name AS image, l.text AS label, a.version, e.score, a.t, o.text AS origin,
@@ -148,14 +146,13 @@ class PostgresDatabase(Database):
 
     def insert_run(self, connection: sa.Connection, prepared: Any) -> None:
         """COPY entries and annotations."""
-        entry, annotation = prepared
-        _copy(connection, f"entry ({_ENTRY})", entry)
-        _copy(connection, f"annotation ({_ANNOTATION})", annotation)
+        for target, data in prepared:
+            _copy(connection, target, data)
 
     def insert_uids(self, connection: sa.Connection, uuids: "NDArray[np.void]", ids: "NDArray[np.int64]") -> None:
         """COPY where annotations are found."""
-        columns = [copying.fixed(uuids), copying.fixed(ids.astype(np.int64))]
-        _copy(connection, "uid (uuid, annotation)", copying.rows(columns, len(ids)))
+        columns = {"uuid": copying.fixed(uuids), "annotation": copying.fixed(ids.astype(np.int64))}
+        _copy(connection, *copying.table("uid", columns, len(ids)))
         if len(ids) >= MANY:
             # a fifth of the usual sample; without the outlines, of which PostGIS would make histograms nobody asks for
             connection.exec_driver_sql("SET LOCAL default_statistics_target = 20")
@@ -232,24 +229,27 @@ def _set_up(raw: "psycopg.Connection[Any]", _: object) -> None:
     raw.commit()
 
 
-def _copied(run: Run, *, image: int, first: int, revision: int) -> tuple[bytes, bytes]:
-    """Rows of a run's entries, the first of which has an id, and of its annotations."""
+def _copied(run: Run, *, image: int, first: int, revision: int) -> list[tuple[str, bytes]]:
+    """Targets and rows of a run's entries, the first of which has an id, and of its annotations."""
     n = len(run)
     ids = copying.fixed(np.arange(first, first + n, dtype=np.int64))
     times = copying.fixed(run.times.astype(np.int32), run.times < 0)
     labels, shapes = copying.fixed(run.labels), copying.fixed(run.shapes)
     number, one = _all(n, revision, np.int64), _all(n, 1, np.int32)
-    entry = [
-        *(ids, number, copying.fixed(run.uuids), one, _all(n, ADDED, np.int16), shapes, labels),
-        *(copying.fixed(run.origins), copying.fixed(run.scores, np.isnan(run.scores)), times),
-        *(copying.blobs(run.geometries), copying.blobs(run.rests), copying.blobs(run.bits)),
-    ]
-    sides = [copying.fixed(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k in range(6)]
-    annotation = [
-        *(ids, _all(n, image, np.int32), copying.fixed(run.cell, run.cell < 0), labels, ids, number, number),
-        *(one, shapes, _all(n, 1, np.int16), times, copying.blobs(run.instances), *sides),
-    ]
-    return copying.rows(entry, n), copying.rows(annotation, n)
+    entry = {
+        **{"id": ids, "revision": number, "uuid": copying.fixed(run.uuids), "version": one},
+        **{"kind": _all(n, ADDED, np.int16), "shape": shapes, "label": labels, "origin": copying.fixed(run.origins)},
+        **{"score": copying.fixed(run.scores, np.isnan(run.scores)), "t": times},
+        **{"geometry": copying.blobs(run.geometries), "rest": copying.blobs(run.rests)},
+        **{"bits": copying.blobs(run.bits)},
+    }
+    sides = {axis: copying.fixed(run.boxes[:, k], np.isnan(run.boxes[:, k])) for k, axis in enumerate(AXES)}
+    annotation = {
+        **{"id": ids, "image": _all(n, image, np.int32), "cell": copying.fixed(run.cell, run.cell < 0)},
+        **{"label": labels, "head": ids, "revision": number, "born": number, "version": one, "shape": shapes},
+        **{"alive": _all(n, 1, np.int16), "t": times, "instance": copying.blobs(run.instances), **sides},
+    }
+    return [copying.table("entry", entry, n), copying.table("annotation", annotation, n)]
 
 
 def _copy(connection: sa.Connection, target: str, data: bytes) -> None:

@@ -178,9 +178,8 @@ class Spool:
 
     def runs(self) -> Iterator[Run]:
         """All annotations in the order of their cells, those of one cell in the order in which they came; in runs."""
-        cell = np.concatenate([kept.cell for kept in self._runs])
         owner = np.repeat(np.arange(len(self._runs), dtype=np.int32), [len(kept.cell) for kept in self._runs])
-        owner = owner[np.argsort(cell, kind="stable")]
+        owner = owner[self._order()]
         first = np.zeros(len(self._runs), dtype=np.int64)
         for start in range(0, len(owner), RUN):
             # every kept run is in order itself, so what it gives to this one lies together
@@ -192,6 +191,17 @@ class Spool:
             ]
             yield parts[0] if len(parts) == 1 else _joined(parts).in_order()
             first = last
+
+    def by_uuid(self) -> "tuple[NDArray[np.void], NDArray[np.int64]]":
+        """All ids in order, which fills a B-tree from left to right, and the place of each in what `runs` gives."""
+        uuids = np.concatenate(list(self.uuids()))[self._order()]
+        halves = uuids.view(">u8").reshape(-1, 2)
+        places = np.lexsort((halves[:, 1], halves[:, 0]))
+        return uuids[places], places
+
+    def _order(self) -> "NDArray[np.int64]":
+        """Order of the cells of all runs."""
+        return np.argsort(np.concatenate([kept.cell for kept in self._runs]), kind="stable")
 
     def _part(self, kept: _Kept, first: int, last: int) -> Run:
         """Annotations of a kept run from one place to another."""
