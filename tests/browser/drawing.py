@@ -54,7 +54,7 @@ class Scene:
         page.wait_for_selector(".map canvas")
         page.wait_for_selector(".saved:has-text('Saved')")
         page.wait_for_load_state("load")
-        page.wait_for_timeout(500)
+        page.wait_for_selector(".map[aria-busy=false]")
         return cls(page, center, resolution)
 
     def label(self, name: str) -> None:

@@ -301,7 +301,6 @@ def test_many_annotations_are_tiles_until_they_are_touched(page: Any, address: s
     sent = page.request.post(f"{address}/images/crowd/annotations?crs=native", data=features)
     assert sent.status == 201
     view = Scene.open(page, address, "crowd", center=(606, 446), resolution=0.1)
-    page.wait_for_timeout(500)
     view.click((0, 0))  # within the square at column 600, row 440
     page.wait_for_selector(".facts:has-text('polygon')")
     view.drag((60, 60), (70, 70))

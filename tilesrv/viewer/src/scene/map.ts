@@ -70,6 +70,7 @@ export class SceneMap {
       ]),
       maxTilesLoading: 24,
     });
+    this.tellWhenBusy(options.target);
     this.fit();
   }
 
@@ -124,6 +125,14 @@ export class SceneMap {
   close(): void {
     this.map.setTarget();
     this.map.dispose();
+  }
+
+  /** Let readers of the screen know, too, whether all that belongs into view is there. */
+  private tellWhenBusy(target: HTMLElement): void {
+    const tell = (busy: boolean): void => target.setAttribute("aria-busy", String(busy));
+    tell(true);
+    this.map.on("loadstart", () => tell(true));
+    this.map.on("rendercomplete", () => tell(false));
   }
 
   private url(): string {
