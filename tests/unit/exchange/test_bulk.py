@@ -1,6 +1,7 @@
 """Files of plain shapes are imported by columns, and become what they become row by row."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bigimage.model.change import Added, Removed
 from bigimage.model.image import Band, ImageInfo
 from bigimage.model.labels import Attribute, Label, Schema
 from bigimage.model.problem import Invalid
+from bigimage.model.shape import Polygon
 from bigimage.store.opening import open_store
 from bigimage.store.sql import SqlStore
 from tests.contracts.test_store import E, N
@@ -126,6 +128,8 @@ def foreign(tmp_path: Path, **columns: Any) -> Path:
         {"kind": ["house"] * 60, "id": [f"way/{k}" for k in range(60)], "height": np.linspace(1, 9, 60)},
         {"kind": ["tree"] * 60, "id": range(60), "name": [None, "a", "b"] * 20, "flat": [True, False] * 30},
         {"kind": ["house"] * 60, "id": [str(uid(k)) for k in range(60)], "score": [None, 0.5] * 30, "t": [1, 2] * 30},
+        {"kind": ["house"] * 60, "id": [1.0, *map(float, range(2, 61))], "k": [float("nan"), 3.0] * 30},
+        {"kind": ["house"] * 60, "attributes": [{"k": 4}, None] * 30, "when": [datetime(2020, 1, 2)] * 60},
     ],
 )
 @pytest.mark.parametrize("schema", [None, SCHEMA])
@@ -153,7 +157,11 @@ def test_files_of_other_programs_become_what_they_become_row_by_row(
         {"kind": ["house"] * 60, "t": [40] * 60},
         {"kind": ["house"] * 60, "score": [1.5] * 60},
         {"kind": ["house"] * 60, "k": ["high"] * 60},
+        {"kind": ["house"] * 60, "k": [1.5] * 60},
+        {"kind": ["house"] * 60, "k": [float("inf")] * 60},
         {"kind": ["house"] * 60, "attributes": ["{"] * 60},
+        {"kind": ["house"] * 60, "attributes": ["[1]"] * 60},
+        {"kind": ["house"] * 60, "relations": ["{}"] * 60},
     ],
 )
 def test_what_is_wrong_is_told_as_ever(
@@ -165,6 +173,50 @@ def test_what_is_wrong_is_told_as_ever(
         import_annotations(store, INFO, foreign(tmp_path, **columns), author="ann", options={"label-field": "kind"})
     assert by_columns == [False]
     assert store.revision("scene") is None
+
+
+@pytest.mark.parametrize("encoding", ["WKB", "geoarrow"])
+def test_a_folder_of_files_is_one(
+    fresh: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_columns: list[bool], encoding: str
+) -> None:
+    folder = tmp_path / "parts"
+    for kind in ("house", "tree"):
+        (folder / f"kind={kind}").mkdir(parents=True)
+        frame = geopandas.read_parquet(foreign(tmp_path, height=np.linspace(1, 9, 60)))
+        path = folder / f"kind={kind}" / "part-0.parquet"
+        frame.to_parquet(path, geometry_encoding=encoding, write_covering_bbox=True, schema_version="1.1.0")
+    (folder / "_SUCCESS").touch()
+    assert FORMATS["geoparquet"].sniff(folder)
+    done, _ = both_ways(fresh, folder, monkeypatch, **{"label-field": "kind"})
+    assert by_columns == [True]
+    assert done.added == 120
+    (folder / "readme.txt").touch()
+    assert not FORMATS["geoparquet"].sniff(folder)
+
+
+def test_rows_without_a_geometry_are_left_out_where_that_is_asked(
+    fresh: Open, tmp_path: Path, by_columns: list[bool]
+) -> None:
+    frame = geopandas.read_parquet(foreign(tmp_path, label=["house"] * 60))
+    frame.loc[3, "geometry"] = None
+    frame.loc[4, "geometry"] = shapely.Polygon()
+    frame.loc[5, "geometry"] = shapely.GeometryCollection([frame.geometry[5]])
+    store = fresh()
+    for suffix, write in ((".parquet", frame.to_parquet), (".gpkg", frame.to_file), (".geojson", geojson_of(frame))):
+        path = tmp_path / f"holes{suffix}"
+        write(path)
+        with pytest.raises(Invalid):
+            import_annotations(store, INFO, path, author="ann")
+        done = import_annotations(store, INFO, path, author="ann", options={"empty": "drop"})
+        assert done.added == 58
+        assert [(x["what"], x["count"]) for x in done.report["losses"]] == [("empty", 2)]
+        assert {type(a.shape) for a in store.query("scene")} == {Polygon}
+    assert True not in by_columns
+
+
+def geojson_of(frame: Any) -> Callable[[Path], Any]:
+    """Writes a data frame in degrees, with its collections as they are."""
+    return lambda path: path.write_text(frame.to_crs(4326).to_json())
 
 
 def test_a_file_is_read_row_by_row_where_something_is_stored_already(

@@ -15,6 +15,7 @@ from bigimage.errors import FrameMismatch, InputError
 from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.reprojection import Reprojection
+from bigimage.formats.vector.tablevalues import drops_empty, label_of
 from bigimage.geometry.frame import WGS84, GeoFrame, describe, name
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import ORIGIN, Annotation, Relation, frame_ndim
@@ -185,6 +186,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         self._seen: dict[bytes, int] = {}
+        self._drop_empty = drops_empty(self.options)
         box = self.context.grid.world_bounds()
         self._middle = (box.minimum[0] + box.maximum[0]) / 2
 
@@ -223,14 +225,16 @@ class Reading:
         properties = cast("Mapping[str, Any]", raw) if isinstance(raw, Mapping) else {}
         if raw is not None and not isinstance(raw, Mapping):
             self.report.problem("type", f"{place}/properties", "properties are an object or null")
+        fields = {**fields, "geometry": _unpacked(fields.get("geometry"))}
+        if self._is_dropped(fields):
+            return None
         before = len(self.report.problems)
         shape, plain = self._shape(fields, place)
-        label = properties.get(self.options.get("label-field", "label"), self.options.get("label"))
-        if isinstance(label, int) and not isinstance(label, bool):
-            label = str(label)
-        if not isinstance(label, str) or not label.strip():
+        given = properties.get(self.options.get("label-field", "label"))
+        label = label_of(given, self.context.schema, self.options)
+        if label is None:
             hint = "name the property that holds it with label-field, or one for all with label"
-            self.report.problem("label", f"{place}/properties/label", f"{shown(label)} is no label; {hint}")
+            self.report.problem("label", f"{place}/properties/label", f"{shown(given)} is no label; {hint}")
         values = self._values(properties, fields, place)
         if shape is None or len(self.report.problems) > before:
             return None
@@ -320,6 +324,30 @@ class Reading:
         if isinstance(named, Mapping):
             out.update(cast("Mapping[str, Any]", named))
         return out
+
+    def _is_dropped(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a feature has no geometry, and such are to be left out."""
+        geometry = fields.get("geometry")
+        coordinates: Any = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+        empty = self._drop_empty and fields.get("shape") is None and coordinates in (None, [])
+        if empty:
+            self.report.lose("dropped", "empty", "the feature has no geometry")
+        return empty
+
+
+def _unpacked(geometry: Any) -> Any:
+    """A collection of geometries of one kind as that kind, which is what it means; anything else as it is."""
+    parts = geometry.get("geometries") if isinstance(geometry, Mapping) else None
+    if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in cast("list[object]", parts)):
+        return cast("Any", geometry)
+    found = cast("list[Mapping[str, Any]]", parts)
+    kinds = {part.get("type") for part in found}
+    kind = str(kinds.pop()) if len(kinds) == 1 else ""
+    if kind not in ("Point", "LineString", "Polygon"):
+        return cast("Any", geometry)
+    if len(found) == 1:
+        return found[0]
+    return {"type": f"Multi{kind}", "coordinates": [part.get("coordinates") for part in found]}
 
 
 def _has_heights(geometry: object) -> bool:

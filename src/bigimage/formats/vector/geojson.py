@@ -18,6 +18,7 @@ from bigimage.formats.vector.features import (
     frame_of,
     is_lonlat,
 )
+from bigimage.formats.vector.tablevalues import EMPTY_OPTION
 from bigimage.geometry.frame import GeoFrame, name
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import KINDS
@@ -34,6 +35,7 @@ OPTIONS = {
     "crs": CRS_OPTION,
     "label-field": "property that holds the label of a feature that is read",
     "label": "label of features that have none",
+    "empty": EMPTY_OPTION,
 }
 _HEAD = 4096
 

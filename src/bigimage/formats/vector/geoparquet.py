@@ -138,13 +138,15 @@ def _read(path: Path, rows: Rows[T], *, context: Context, report: Report, option
     """What is made of the rows of a file, or of all files of a folder, by their names."""
     pa = arrow(NAME)
     seen: dict[bytes, int] = {}
+    readings: dict[str | None, TableReading] = {}
     for file in sorted(_data_files(path)) if path.is_dir() else [path]:
         parts = file.relative_to(path).parts[:-1] if path.is_dir() else ()
         fixed = {unquote(k): unquote(v) for k, _, v in (part.partition("=") for part in parts) if k and v}
         try:
             for crs, columns, wkb in _batches(file):
-                reading = TableReading(context, report, options, NAME, crs, seen)
-                yield from rows(reading, {**columns, **{k: [v] * len(wkb) for k, v in fixed.items()}}, wkb)
+                if crs not in readings:
+                    readings[crs] = TableReading(context, report, options, NAME, crs, seen)
+                yield from rows(readings[crs], {**columns, **{k: [v] * len(wkb) for k, v in fixed.items()}}, wkb)
         except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError, shapely.errors.GEOSException) as error:
             raise DataError(f"{file.name} is damaged: {str(error)[:300]}") from error
 

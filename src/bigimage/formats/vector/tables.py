@@ -13,7 +13,7 @@ import shapely
 from bigimage.errors import FrameMismatch, InputError, Unsupported
 from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.vector.features import CRS_OPTION
-from bigimage.formats.vector.tablevalues import EMPTY_OPTION, cleared, is_there, label_of, plain, tidy
+from bigimage.formats.vector.tablevalues import EMPTY_OPTION, cleared, drops_empty, is_there, label_of, plain, tidy
 from bigimage.geometry.frame import GeoFrame, PixelFrame, name
 from bigimage.model.annotation import ORIGIN, Annotation, Relation
 from bigimage.model.labels import Schema
@@ -349,14 +349,6 @@ def _parsed(column: str, value: Any) -> Any:
     if not isinstance(found, list if _JSON[column] == "array" else dict):
         raise ValueError(column)
     return cast("Any", found)
-
-
-def drops_empty(options: Options) -> bool:
-    """Whether rows without a geometry are to be left out. Raises InputError."""
-    chosen = options.get("empty", "refuse")
-    if chosen not in ("refuse", "drop"):
-        raise InputError(f"empty={chosen!r} is neither refuse nor drop")
-    return chosen == "drop"
 
 
 def _time(value: Any) -> int:
