@@ -1,13 +1,15 @@
 """Collects shapes, batch by batch, into the flat arrays of `Prepared`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
+from bigimage import parallel
 from bigimage.errors import InputError
 from bigimage.geometry.grid import Grid
 from bigimage.rasterize import edges, index
@@ -19,8 +21,10 @@ Geometries = Sequence[shapely.Geometry | None] | NDArray[np.object_]
 MaskBits = tuple[NDArray[np.bool_], tuple[int, int]]
 
 
-SLICE = 1 << 20
-"""Vertices taken out of shapely at a time, so that their copies stay small beside the result."""
+SLICE = 1 << 16
+"""Vertices taken out of shapely at a time: their copies stay in the cache, and threads take turns."""
+GROWTH = 1 << 24
+"""Most vertices that room is made for in advance."""
 TIDY = 256 << 20
 """Bytes of vertices up to which they are laid out anew, neighbours together; larger shapes fill cache lines anyway."""
 
@@ -42,11 +46,30 @@ def inverse_transform(grid: Grid) -> NDArray[np.float64]:
     return np.array([column, row])
 
 
-class Builder:
-    """Takes shapes batch by batch, so that the geometries of one batch can be dropped before the next is read."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Parts of one kind in index coordinates, with what they still need to be stored."""
 
-    def __init__(self, grid: Grid) -> None:
+    parts: Parts
+    backwards: NDArray[np.bool_]
+    """(rings,) which are stored from their end."""
+    keep: NDArray[np.bool_]
+    """(parts,) which can touch the grid."""
+    pens: NDArray[np.float64] | None
+    """(parts, 4) of strokes; `detail` counts from the first."""
+    skipped: list[int]
+    """Shapes without a finite place."""
+
+
+class Builder:
+    """Takes shapes batch by batch, so that the geometries of one batch can be dropped before the next is read.
+
+    `workers` is the number of threads that bring shapes to the grid; the result does not depend on it.
+    """
+
+    def __init__(self, grid: Grid, *, workers: int = 1) -> None:
         self._grid = grid
+        self._workers = workers
         self._inverse = inverse_transform(grid)
         self._xy = np.empty((0, 2), np.float64)
         self._used = 0
@@ -68,13 +91,25 @@ class Builder:
         matrices = np.full((len(array), 4), np.nan) if pens is None else self._index_pens(pens, len(array))
         sizes = shapely.get_num_coordinates(array)
         self._room(int(sizes.sum()))
-        ends = np.cumsum(sizes)
-        start = 0
-        while start < len(array):
-            before = int(ends[start - 1]) if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, before + SLICE, side="right")))
-            self._add_slice(array[start:stop], np.arange(start, stop), matrices)
-            start = stop
+        waiting: dict[int, list[_Ready]] = {}
+        slices = list(enumerate(_slices(sizes)))
+        due = 0
+
+        def work(item: tuple[int, slice]) -> tuple[int, list[_Ready]]:
+            number, some = item
+            source = np.arange(some.start, some.stop)
+            found = by_kind(array[some], source, np.isfinite(matrices[some, 0]), sizes[some])
+            return number, [self._ready(parts, matrices) for parts in found]
+
+        def take(result: tuple[int, list[_Ready]]) -> None:
+            nonlocal due
+            waiting[result[0]] = result[1]
+            while due in waiting:  # in their order, whichever was ready first
+                for ready in waiting.pop(due):
+                    self._store(ready)
+                due += 1
+
+        parallel.run(work, slices, workers=self._workers, on_done=take)
         for position, (bits, corner) in (masks or {}).items():
             self._add_mask(position, bits, corner, len(array))
         self._count += len(array)
@@ -84,7 +119,7 @@ class Builder:
         if not self._used:
             self._xy = np.empty((max(vertices, len(self._xy)), 2), np.float64)
         elif self._used + vertices > len(self._xy):
-            larger = max(self._used + vertices, min(2 * len(self._xy), len(self._xy) + 16 * SLICE))
+            larger = max(self._used + vertices, min(2 * len(self._xy), len(self._xy) + GROWTH))
             self._xy.resize((larger, 2), refcheck=False)  # a realloc, which needs no second copy
 
     def _index_pens(self, pens: ArrayLike, count: int) -> NDArray[np.float64]:
@@ -98,52 +133,48 @@ class Builder:
             drawn = np.isfinite(matrices).all(axis=1) & (area > 1e-12) & (np.abs(matrices) < edges.REACH).all(axis=1)
         return np.where(drawn[:, None], matrices, np.nan)
 
-    def _add_slice(self, array: NDArray[np.object_], source: NDArray[np.int64], pens: NDArray[np.float64]) -> None:
-        """Add some of the shapes of a batch; `source` are their positions in it."""
-        for parts in by_kind(array, source, np.isfinite(pens[source, 0])):
-            self._add_parts(parts, pens)
-
     def add_polygons(self, parts: Parts, *, count: int) -> None:
         """Add a batch of `count` shapes as the parts that they are made of, closed rings in world coordinates."""
-        self._add_parts(parts, np.empty((0, 4)))
+        self._store(self._ready(parts, np.empty((0, 4))))
         self._count += count
 
-    def _add_parts(self, parts: Parts, pens: NDArray[np.float64]) -> None:
-        """Add parts of one kind of a batch, in world coordinates."""
+    def _ready(self, parts: Parts, pens: NDArray[np.float64]) -> _Ready:
+        """Parts of one kind of a batch, in world coordinates, brought to the grid. Changes nothing here."""
         backwards = ~edges.clockwise(parts.xy, parts.rings) if parts.kind == POLYGON else None
         parts = replace(parts, xy=edges.to_index(parts.xy, self._inverse), source=parts.source + self._count)
         with np.errstate(invalid="ignore", over="ignore"):
             doubtful = not np.isfinite(parts.xy.sum())
         bad = parts.not_finite() if doubtful else None
+        skipped: list[int] = []
         if bad is not None and bad.any():
-            self._skipped.update(parts.source[bad].tolist())
+            skipped = parts.source[bad].tolist()
             backwards = None if backwards is None else backwards[np.repeat(~bad, np.diff(parts.first))]
             parts = parts.select(~bad)
         parts = parts.within_reach()
         if backwards is None:
             backwards = np.full(len(parts.rings) - 1, parts.kind == LINE)
-        self._store(self._inked(parts, pens), backwards)
-
-    def _inked(self, parts: Parts, pens: NDArray[np.float64]) -> Parts:
-        """Boxes of parts; strokes with their pens kept, and `detail` pointing there."""
         box = edges.part_boxes(parts.xy, parts.rings, parts.first)
-        if parts.kind != STROKE:
-            return replace(parts, box=box)
-        chosen = pens[parts.detail]
-        reach = np.ceil(np.hypot(chosen[:, [2, 0]], chosen[:, [3, 1]])).astype(np.int64)
-        first = sum(map(len, self._pens))
-        self._pens.append(chosen)
-        detail = np.arange(first, first + len(chosen))
-        return replace(parts, box=box + reach[:, [0, 0, 1, 1]] * np.array([-1, 1, -1, 1]), detail=detail)
-
-    def _store(self, parts: Parts, backwards: NDArray[np.bool_]) -> None:
-        """Keep what can touch the grid."""
+        chosen = None
+        if parts.kind == STROKE:
+            chosen = pens[parts.detail]
+            reach = np.ceil(np.hypot(chosen[:, [2, 0]], chosen[:, [3, 1]])).astype(np.int64)
+            box += reach[:, [0, 0, 1, 1]] * np.array([-1, 1, -1, 1])
+            parts = replace(parts, detail=np.arange(len(chosen)))
         rows, columns = self._grid.shape
-        box = np.clip(parts.box, 0, np.array([rows, rows, columns, columns]))
+        box = np.clip(box, 0, np.array([rows, rows, columns, columns]))
         keep = (box[:, 1] > box[:, 0]) & (box[:, 3] > box[:, 2])
+        return _Ready(replace(parts, box=box), backwards, keep, chosen, skipped)
+
+    def _store(self, ready: _Ready) -> None:
+        """Keep what can touch the grid."""
+        parts, keep, first = ready.parts, ready.keep, 0
+        if ready.pens is not None:
+            first = sum(map(len, self._pens))
+            self._pens.append(ready.pens)
+        self._skipped.update(ready.skipped)
         self._room(len(parts.xy))
         ring_keep = np.repeat(keep, np.diff(parts.first))
-        self._used = edges.store(parts.xy, parts.rings, backwards, ring_keep, self._xy, self._used)
+        self._used = edges.store(parts.xy, parts.rings, ready.backwards, ring_keep, self._xy, self._used)
         self._parts.append(
             replace(
                 parts,
@@ -151,8 +182,8 @@ class Builder:
                 rings=offsets(np.diff(parts.rings)[ring_keep]),
                 first=offsets(np.diff(parts.first)[keep]),
                 source=parts.source[keep].astype(np.int32),
-                detail=parts.detail[keep].astype(np.int32),
-                box=box[keep],
+                detail=(parts.detail[keep] + first).astype(np.int32),
+                box=parts.box[keep],
             )
         )
 
@@ -189,19 +220,17 @@ class Builder:
         extent = np.array(self._grid.shape, np.int64)
         keys, place = index.sorted_keys(box, extent)
         sizes = _joined([np.diff(g.first) for g in groups], np.int64)
-        rings = self._rings(place, sizes)
-        if self._xy.nbytes <= TIDY:
-            self._xy = edges.gather(self._xy, rings)
-        pieces = edges.piece_offsets(rings)
+        first = offsets(sizes[place])
+        rings, pieces, piece_box = self._laid_out(place, sizes, first)
         kinds = np.repeat(np.array([g.kind for g in groups], np.uint8), [len(g.source) for g in groups])
         flat = Flat(
             xy=self._xy,
             rings=rings,
             pieces=pieces,
-            piece_box=edges.piece_boxes(self._xy, rings, pieces),
+            piece_box=piece_box,
             kind=kinds[place],
             source=source[place],
-            first=offsets(sizes[place]),
+            first=first,
             detail=_joined([g.detail for g in groups], np.int32)[place],
             box=box[place],
             pens=_joined(self._pens, np.float64, 4),
@@ -212,12 +241,51 @@ class Builder:
         rank = _rank(flat.source, order, self._count)
         return Prepared(self._grid, self._count, flat, keys, rank, tuple(sorted(self._skipped)))
 
-    def _rings(self, place: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(rings, 2) first and last vertex of the rings of all parts, part by part in the order of `place`."""
+    def _laid_out(
+        self, place: NDArray[np.int64], sizes: NDArray[np.int64], first: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Rings, first pieces and boxes of pieces, as of `Flat`; vertices are laid out anew where it pays.
+
+        `place` is the order of parts, `sizes` are their numbers of rings as they came, `first` as of `Flat`.
+        """
         starts = offsets(_joined([np.diff(g.rings) for g in self._parts], np.int64))
-        first, counts = offsets(sizes)[:-1], sizes[place]
-        chosen = np.repeat(first[place] - offsets(counts)[:-1], counts) + np.arange(counts.sum())
-        return np.stack([starts[:-1][chosen], starts[1:][chosen]], axis=1)
+        rings = np.empty((int(first[-1]), 2), np.int64)
+        came = offsets(sizes)
+
+        def arrange(some: slice) -> None:
+            edges.arrange(place[some], came, starts, first[some.start : some.stop + 1], rings)
+
+        self._in_parts(arrange, first)
+        into = offsets(rings[:, 1] - rings[:, 0])
+        if self._xy.nbytes <= TIDY:
+            scattered, self._xy = self._xy, np.empty_like(self._xy)
+            self._in_parts(lambda some: edges.gather(scattered, rings[some], into[some], self._xy), into)
+        pieces = edges.piece_offsets(rings)
+        piece_box = np.empty((int(pieces[-1]), 4), np.int64)
+
+        def measure(some: slice) -> None:
+            edges.piece_boxes(self._xy, rings[some], pieces[some.start : some.stop + 1], piece_box)
+
+        self._in_parts(measure, into)
+        return rings, pieces, piece_box
+
+    def _in_parts(self, work: Callable[[slice], None], ends: NDArray[np.int64]) -> None:
+        """Do work on all of some groups, in slices of about equal weight, from several threads; `ends` as `offsets`."""
+        shares = 4 * self._workers if self._workers > 1 else 1
+        cuts = np.searchsorted(ends, np.linspace(0, ends[-1], shares + 1)).tolist()
+        cuts[0], cuts[-1] = 0, len(ends) - 1  # also groups of no weight
+        parallel.run(work, [slice(a, b) for a, b in pairwise(cuts) if b > a], workers=self._workers)
+
+
+def _slices(sizes: NDArray[np.integer]) -> Iterator[slice]:
+    """Shapes of given numbers of vertices cut into slices of at most `SLICE`, or of a single shape."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + SLICE, side="right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def as_array(geometries: Geometries) -> NDArray[np.object_]:

@@ -44,6 +44,7 @@ def prepare(
     order: ArrayLike | None = None,
     pens: ArrayLike | None = None,
     masks: Mapping[int, MaskBits] | None = None,
+    workers: int = 1,
 ) -> Prepared:
     """Shapes as flat arrays with a spatial index, ready for `burn` on any part of `grid`.
 
@@ -63,13 +64,15 @@ def prepare(
     masks
         Position → (bits, (row, column) of the first) of shapes that are pixels of this grid; the geometry there is
         None.
+    workers
+        Threads to bring many shapes to the grid with; the result is the same with any number.
 
     Raises
     ------
     InputError
         For a volume, and for arrays whose lengths differ.
     """
-    builder = Builder(grid)
+    builder = Builder(grid, workers=workers)
     builder.add(geometries, pens=pens, masks=masks)
     return builder.finish(order=order)
 

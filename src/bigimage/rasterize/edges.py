@@ -162,18 +162,36 @@ def store(
 
 
 @kernel
-def gather(xy: NDArray[np.float64], rings: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Vertices in the order of `rings` (rings, 2), which is changed to point to where they are now."""
-    out = np.empty_like(xy)
-    n = 0
+def arrange(
+    place: NDArray[np.int64],
+    first: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    into: NDArray[np.int64],
+    rings: NDArray[np.int64],
+) -> None:
+    """Write first and last vertex of the rings (rings, 2) of parts, part by part in the order of `place`.
+
+    Part p has the rings from first[p] on, and ring r the vertices from starts[r] on; the k-th part's rings go to
+    into[k]…into[k + 1].
+    """
+    for k in range(place.size):
+        ring = first[place[k]]
+        for r in range(into[k], into[k + 1]):
+            rings[r, 0], rings[r, 1] = starts[ring], starts[ring + 1]
+            ring += 1
+
+
+@kernel
+def gather(
+    xy: NDArray[np.float64], rings: NDArray[np.int64], into: NDArray[np.int64], out: NDArray[np.float64]
+) -> None:
+    """Copy the vertices of each of `rings` (rings, 2) to where `into` says, and have the ring point there."""
     for r in range(rings.shape[0]):
-        a, b = rings[r]
-        rings[r, 0] = n
-        for i in range(a, b):
+        n = into[r]
+        for i in range(rings[r, 0], rings[r, 1]):
             out[n, 0], out[n, 1] = xy[i, 0], xy[i, 1]
             n += 1
-        rings[r, 1] = n
-    return out
+        rings[r, 0], rings[r, 1] = into[r], n
 
 
 @kernel
@@ -187,9 +205,13 @@ def piece_offsets(rings: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @kernel
-def piece_boxes(xy: NDArray[np.float64], rings: NDArray[np.int64], pieces: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(pieces, 4) box of each run of `PIECE` edges of the long rings."""
-    out = np.empty((pieces[-1], 4), np.int64)
+def piece_boxes(
+    xy: NDArray[np.float64], rings: NDArray[np.int64], pieces: NDArray[np.int64], out: NDArray[np.int64]
+) -> None:
+    """Write the boxes (pieces, 4) of each run of `PIECE` edges of the long ones of some rings (rings, 2).
+
+    `pieces` (rings + 1,) are places in `out`.
+    """
     far = int(4 * REACH)
     for r in range(rings.shape[0]):
         for c in range(pieces[r], pieces[r + 1]):
@@ -197,4 +219,3 @@ def piece_boxes(xy: NDArray[np.float64], rings: NDArray[np.int64], pieces: NDArr
             out[c, 0] = out[c, 2] = far
             out[c, 1] = out[c, 3] = -far
             _grow(out[c], xy, a, min(a + PIECE + 1, rings[r, 1]))
-    return out

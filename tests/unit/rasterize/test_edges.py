@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import shapely
 
-from bigimage.rasterize.edges import REACH, clip_ring, clockwise, gather, part_boxes, piece_boxes, piece_offsets
+from bigimage.rasterize.edges import (
+    REACH,
+    arrange,
+    clip_ring,
+    clockwise,
+    gather,
+    part_boxes,
+    piece_boxes,
+    piece_offsets,
+)
 
 
 def direction(points: list[tuple[float, float]]) -> bool:
@@ -64,7 +73,8 @@ def test_pieces_of_a_long_ring_cover_it() -> None:
     rings = np.array([[0, 1000]])
     pieces = piece_offsets(rings)
     assert pieces.tolist() == [0, 16]
-    boxes = piece_boxes(xy, rings, pieces)
+    boxes = np.empty((16, 4), np.int64)
+    piece_boxes(xy, rings, pieces, boxes)
     for k, box in enumerate(boxes):
         part = xy[k * 64 : k * 64 + 65]
         assert (box[[2, 0]] < part).all()
@@ -73,6 +83,15 @@ def test_pieces_of_a_long_ring_cover_it() -> None:
 
 def test_gathering_moves_rings_and_says_where() -> None:
     xy = np.arange(12, dtype=float).reshape(6, 2)
-    rings = np.array([[4, 6], [0, 4]])
-    assert gather(xy, rings)[:2].tolist() == [[8.0, 9.0], [10.0, 11.0]]
+    rings, out = np.array([[4, 6], [0, 4]]), np.empty((6, 2))
+    gather(xy, rings, np.array([0, 2]), out)
+    assert out[:2].tolist() == [[8.0, 9.0], [10.0, 11.0]]
     assert rings.tolist() == [[0, 2], [2, 6]]
+
+
+def test_rings_are_arranged_part_by_part() -> None:
+    # parts of one, two and one ring, of 4, 5, 6 and 7 vertices; the last part comes first
+    rings = np.zeros((4, 2), np.int64)
+    place, into = np.array([2, 0, 1]), np.array([0, 1, 2, 4])
+    arrange(place, np.array([0, 1, 3, 4]), np.array([0, 4, 9, 15, 22]), into, rings)
+    assert rings.tolist() == [[15, 22], [0, 4], [4, 9], [9, 15]]

@@ -27,3 +27,18 @@ def test_blocks_are_marked_up_to_their_far_border() -> None:
     marks = np.zeros((3, 3), bool)
     mark_blocks(np.array([[0, 10, 9, 11], [29, 30, 29, 30], [0, 0, 0, 0]]), (10, 10), marks)
     assert np.argwhere(marks).tolist() == [[0, 0], [0, 1], [2, 2]]
+
+
+def test_parts_of_one_cell_keep_their_order() -> None:
+    rng = np.random.default_rng(8)
+    corner = rng.integers(0, 5, (500, 2)) * 7000
+    box = np.stack([corner[:, 0], corner[:, 0] + 3, corner[:, 1], corner[:, 1] + 3], axis=1)
+    keys, order = sorted_keys(box, np.array([40_000, 40_000]))
+    assert len(np.unique(keys)) == 25
+    # lexsort is stable, and sorts by the rows of cells before the columns, as keys do
+    assert order.tolist() == np.lexsort((box[:, 2], box[:, 0])).tolist()
+
+
+def test_no_parts_have_no_keys() -> None:
+    keys, order = sorted_keys(np.empty((0, 4), np.int64), np.array([10, 10]))
+    assert keys.tolist() == order.tolist() == []

@@ -12,7 +12,8 @@ def test_every_kind_with_its_source() -> None:
     holed = shapely.Polygon(shapely.box(0, 0, 9, 9).exterior, [shapely.box(2, 2, 4, 4).exterior])
     nested = shapely.GeometryCollection([shapely.GeometryCollection([shapely.Point(1, 1)]), holed])
     array = np.array([shapely.box(0, 0, 1, 1), None, nested, shapely.LineString([(0, 0), (3, 3)]), shapely.Point(5, 5)])
-    found = list(by_kind(array, np.arange(5), np.array([False, False, False, True, False])))
+    inked = np.array([False, False, False, True, False])
+    found = list(by_kind(array, np.arange(5), inked, shapely.get_num_coordinates(array)))
     assert [(p.kind, p.source.tolist(), p.detail.tolist()) for p in found] == [
         (POLYGON, [0], [-1]),
         (POLYGON, [2], [-1]),
@@ -25,14 +26,14 @@ def test_every_kind_with_its_source() -> None:
 
 def test_parts_that_are_not_finite_are_found() -> None:
     lines = np.array([shapely.LineString([(0, 0), (1, 1)]), shapely.LineString([(0, 0), (np.inf, 1)])])
-    parts = Parts.of(LINE, lines, np.arange(2), inked=False)
+    parts = Parts.of(LINE, lines, np.arange(2), np.array([2, 2]), inked=False)
     assert parts.not_finite().tolist() == [False, True]
     assert parts.select(~parts.not_finite()).xy.tolist() == [[0, 0], [1, 1]]
 
 
 def test_far_lines_are_cut_edge_by_edge() -> None:
     line = shapely.LineString([(-1e15, -1e15), (1e15, 1e15), (1e15, 2e15), (0, 0)])
-    parts = Parts.of(LINE, np.array([line]), np.array([7]), inked=False).within_reach()
+    parts = Parts.of(LINE, np.array([line]), np.array([7]), np.array([4]), inked=False).within_reach()
     assert parts.source.tolist() == [7, 7]
     assert np.abs(parts.xy).max() == REACH
     expected = [[-REACH, -REACH], [REACH, REACH], [REACH / 2, REACH], [0, 0]]
@@ -40,7 +41,7 @@ def test_far_lines_are_cut_edge_by_edge() -> None:
 
 
 def test_far_points_are_dropped() -> None:
-    points = Parts.of(POINT, shapely.points([[0, 0], [1e15, 0]]), np.arange(2), inked=False)
+    points = Parts.of(POINT, shapely.points([[0, 0], [1e15, 0]]), np.arange(2), np.array([1, 1]), inked=False)
     assert points.within_reach().source.tolist() == [0]
 
 
