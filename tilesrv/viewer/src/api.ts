@@ -114,6 +114,11 @@ export class Problem extends Error {
   get isAway(): boolean {
     return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;
   }
+
+  /** Whether the same may be taken another time: the fault is the server's or the network's, not that of what was sent. */
+  get isPassing(): boolean {
+    return this.isAway || [408, 425, 429].includes(this.status) || (this.status >= 500 && this.status !== 501 && this.status !== 505);
+  }
 }
 
 /** Address of a path of the interface. */

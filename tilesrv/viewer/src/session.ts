@@ -7,6 +7,8 @@ const TABLE = "session";
 const KEY = "token";
 /** What the page is told when the server asks who it is. */
 export const UNKNOWN = "bigimage:unknown";
+/** What the page is told when it knows again who asks. */
+export const KNOWN = "bigimage:known";
 
 let token: string | null = null;
 
@@ -66,11 +68,21 @@ function askWho(): void {
     event.preventDefault();
     void signIn(entry.value.trim()).then((wrong) => {
       if (wrong) problem.textContent = wrong;
-      else location.reload();
+      else if (token === null) location.reload();
+      else void goOn(entry.value.trim(), dialog);
     });
   });
+  dialog.addEventListener("close", () => dialog.remove()); // the next refusal asks again
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** The token was another one before: what is being drawn stays, and what waits is sent. */
+async function goOn(entered: string, dialog: HTMLDialogElement): Promise<void> {
+  token = entered;
+  await startWorker();
+  dialog.close();
+  dispatchEvent(new Event(KNOWN));
 }
 
 function store(mode: IDBTransactionMode): Promise<IDBObjectStore> {

@@ -113,8 +113,9 @@ export class Bench<T extends string> {
     this.redo.disabled = !store.canRedo;
     this.labels.count([...store.features.values()].map((feature) => feature.properties.label), !store.isPartial);
     const changes = `${store.waiting} ${store.waiting === 1 ? "change" : "changes"}`;
-    fill(this.status, store.isAway ? `The server is away: ${changes} kept here` : store.waiting ? `Saving ${changes}…` : "Saved");
-    this.status.classList.toggle("away", store.isAway);
+    const place = store.isSafe ? "kept here" : "kept while this page is open";
+    fill(this.status, store.trouble ? `${store.trouble}: ${changes} ${place}` : store.waiting ? `Saving ${changes}…` : "Saved");
+    this.status.classList.toggle("away", store.trouble !== "");
     this.status.dataset["waiting"] = String(store.waiting);
   }
 

@@ -6,15 +6,19 @@ import { outlines } from "./shapes";
 
 export type Choice = "mine" | "theirs" | "both";
 
-/** Ask which version counts. Closing the dialog keeps what is stored. */
-export function resolveConflict(mine: Feature | null, theirs: Feature | null): Promise<Choice> {
+/** Ask which version counts. Closing the dialog keeps what is stored; null where the page is left undecided. */
+export function resolveConflict(mine: Feature | null, theirs: Feature | null, left: AbortSignal): Promise<Choice | null> {
   return new Promise((resolve) => {
+    if (left.aborted) return resolve(null);
     const dialog = h("dialog", { class: "sheet wide", "aria-label": "Conflict" });
-    const pick = (choice: Choice): void => {
+    const pick = (choice: Choice | null): void => {
+      left.removeEventListener("abort", leave);
       dialog.close();
       dialog.remove();
       resolve(choice);
     };
+    const leave = (): void => pick(null);
+    left.addEventListener("abort", leave);
     const choose = (text: string, choice: Choice, kind = "plain"): HTMLElement =>
       h("button", { type: "button", class: kind, on: { click: () => pick(choice) } }, text);
     const who = theirs?.properties.editor ?? theirs?.properties.author ?? "Somebody";

@@ -71,6 +71,15 @@ export interface Schema {
   background?: string;
 }
 
+/** A random UUID (RFC 9562, version 4). Browsers have one of their own on HTTPS and on this machine only. */
+export function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
 /** Kind of a feature's shape as label schemas name it. */
 export function kindOf(feature: Feature): string {
   if (feature.shape) return feature.shape.type;

@@ -1,14 +1,18 @@
 /**
- * Changes on their way to the server. They are kept in the browser's database until they were answered, so that neither
- * a closed page nor a server that is away loses one, and sent one after another in the order in which they were made.
+ * Changes on their way to the server. They are kept until they were answered, so that neither a closed page nor a
+ * server that is away loses one. Changes of one annotation are sent in the order in which they were made; one that
+ * cannot be stored now holds up no other annotation.
  */
 
-import { ask, Problem } from "../api";
-import type { Feature } from "./model";
+import { Problem } from "../api";
+import type { Kept } from "./kept";
+import { newId, type Feature } from "./model";
 
 export interface Entry {
   /** Order, and the key under which the entry is kept. */
   number?: number;
+  /** The open page that sends it. */
+  page?: string;
   /** Told to the server with new annotations, so that one is not stored twice. */
   key: string;
   image: string;
@@ -20,6 +24,9 @@ export interface Entry {
   base: number | null;
 }
 
+/** What is said of a change when it is made. */
+export type Draft = Omit<Entry, "number" | "page" | "image" | "key">;
+
 export interface Outcome {
   entry: Entry;
   version: number;
@@ -28,46 +35,57 @@ export interface Outcome {
 
 export interface OutboxEvents {
   stored: (outcome: Outcome) => void;
-  /** What others stored meanwhile stands in the way; `current` is null where it was removed. */
+  /** What others stored meanwhile stands in the way; `current` is null where it was removed. Nothing of that annotation is sent until it is settled. */
   conflict: (entry: Entry, current: Feature | null, version: number) => void;
   /** The server will never take this change. */
   refused: (entry: Entry, problem: Problem) => void;
-  /** How many wait, and whether the server is away. */
-  waiting: (count: number, away: boolean) => void;
+  /** Entries that another page left behind are sent by this one. */
+  adopted: (entries: readonly Entry[]) => void;
+  /** How many wait, and why they are not sent now; empty when they are. */
+  waiting: (count: number, trouble: string) => void;
 }
 
-const DATABASE = "bigimage";
-const TABLE = "outbox";
+export interface OutboxOptions {
+  image: string;
+  kept: Kept;
+  /** Send a change made from a version. Raises Problem. */
+  send: (entry: Entry, base: number) => Promise<Outcome>;
+  events: OutboxEvents;
+  /** Milliseconds after which a failed change is sent again, the first time. */
+  soonest?: number;
+}
+
 const SOONEST = 1000;
 const LATEST = 30_000;
 
 /** The queue of one image. */
 export class Outbox {
   private entries: Entry[] = [];
-  private database: IDBDatabase | null = null;
+  /** Annotations of which nothing is sent until the user chose between two versions. */
+  private readonly contested = new Set<string>();
+  /** Annotations of which nothing is sent until the next attempt. */
+  private readonly ailing = new Set<string>();
   private sending = false;
-  private pause = SOONEST;
-  private timer = 0;
+  private pause: number;
+  private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
-  private readonly versions = new Map<string, number>();
-  private readonly retry = (): void => this.wake();
 
-  constructor(
-    private readonly image: string,
-    private readonly events: OutboxEvents,
-  ) {
-    addEventListener("online", this.retry);
+  constructor(private readonly options: OutboxOptions) {
+    this.pause = this.soonest;
   }
 
-  /** Read what an earlier page left behind; those changes come first. */
-  async open(): Promise<Entry[]> {
-    this.database = await openDatabase().catch(() => null);
-    if (!this.database) return [];
-    const all = await request<Entry[]>(this.database.transaction(TABLE).objectStore(TABLE).getAll());
-    const kept = all.filter((entry) => entry.image === this.image);
-    this.entries = [...kept, ...this.entries];
-    if (kept.length) this.tell(false);
-    return kept;
+  private get soonest(): number {
+    return this.options.soonest ?? SOONEST;
+  }
+
+  /** Send what pages that are gone left behind. */
+  async adopt(): Promise<void> {
+    const left = await this.options.kept.adopt();
+    if (!left.length || this.closed) return;
+    this.entries = [...left, ...this.entries];
+    this.tell("");
+    this.options.events.adopted(left);
+    this.wake();
   }
 
   /** Whether a change of an annotation waits. */
@@ -79,77 +97,79 @@ export class Outbox {
     return this.entries.length;
   }
 
+  /** Whether all that waits would outlive this page. */
+  get isSafe(): boolean {
+    return !this.entries.length || this.options.kept.isSafe;
+  }
+
   /** Take a change in; it is sent at once. */
-  async add(entry: Omit<Entry, "number" | "image" | "key">): Promise<void> {
-    const taken: Entry = { ...entry, image: this.image, key: crypto.randomUUID() };
-    if (this.holds(entry.id)) taken.base = null;
-    this.entries.push(taken);
-    this.tell(false);
-    if (this.database) {
-      const store = this.database.transaction(TABLE, "readwrite").objectStore(TABLE);
-      taken.number = Number(await request(store.add(taken)).catch(() => 0)) || undefined as never;
-    }
+  add(draft: Draft): void {
+    const entry: Entry = { ...draft, image: this.options.image, key: newId() };
+    if (this.holds(entry.id)) entry.base = null;
+    this.entries.push(entry);
+    void this.options.kept.add(entry);
+    this.tell("");
     this.wake();
   }
 
-  /** Whether later changes of the same annotation wait. */
-  holdsMore(entry: Entry): boolean {
-    return this.entries.some((other) => other !== entry && other.id === entry.id);
-  }
-
-  /** A change that turned out to be stored already. */
-  async acknowledge(entry: Entry, version: number): Promise<void> {
-    this.versions.set(entry.id, version);
-    await this.drop(entry);
-    this.tell(false);
+  /** A contested change that turned out to be stored already. */
+  acknowledge(entry: Entry, version: number): void {
+    this.contested.delete(entry.id);
+    void this.taken(entry, version);
+    this.tell("");
     this.wake();
   }
 
-  /** Put what the user chose in the place of a change that met with a conflict, or drop it. */
-  async settle(entry: Entry, instead: { feature: Feature | null; base: number } | null): Promise<void> {
-    await this.drop(entry);
-    if (!instead) this.entries.filter((later) => later.id === entry.id).forEach((later) => void this.drop(later));
-    else {
-      const kind = instead.feature ? "put" : "delete";
-      const redone: Entry = { ...entry, key: crypto.randomUUID(), kind, feature: instead.feature, base: instead.base };
-      this.entries.unshift(redone);
-    }
+  /** Put what the user chose in the place of all changes of a contested annotation, or drop them. */
+  settle(id: string, instead: { feature: Feature | null; base: number } | null): void {
+    this.contested.delete(id);
+    const gone = this.entries.filter((entry) => entry.id === id);
+    const redone: Entry[] = instead ? [{ ...instead, id, kind: instead.feature ? "put" : "delete", image: this.options.image, key: newId() }] : [];
+    this.entries = [...redone, ...this.entries.filter((entry) => entry.id !== id)];
+    void this.options.kept.replace(gone, redone);
+    this.tell("");
     this.wake();
   }
 
+  /** Stop; what is on its way is still heard of, and what waits is kept for another page. */
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
-    removeEventListener("online", this.retry);
-    this.database?.close();
+    if (!this.sending) this.options.kept.close();
   }
 
   /** Send now what waits. */
   wake(): void {
+    if (this.closed) return;
     clearTimeout(this.timer);
-    if (!this.sending && !this.closed) void this.run();
+    this.ailing.clear();
+    if (!this.sending) void this.run();
+  }
+
+  private next(): Entry | undefined {
+    return this.closed ? undefined : this.entries.find(({ id }) => !this.contested.has(id) && !this.ailing.has(id));
   }
 
   private async run(): Promise<void> {
     this.sending = true;
     try {
-      for (let entry = this.entries[0]; entry && !this.closed; entry = this.entries[0]) {
-        if (!(await this.deliver(entry))) return;
-      }
+      for (let entry = this.next(); entry; entry = this.next()) if (!(await this.deliver(entry))) break;
     } finally {
       this.sending = false;
+      if (this.closed) this.options.kept.close();
     }
   }
 
   /** Send one; false when the rest must wait. */
   private async deliver(entry: Entry): Promise<boolean> {
     try {
-      const outcome = await send(entry, entry.base ?? this.versions.get(entry.id) ?? 0);
-      this.versions.set(entry.id, outcome.version);
-      await this.drop(entry);
-      this.pause = SOONEST;
-      this.tell(false);
-      this.events.stored(outcome);
+      const outcome = await this.options.send(entry, entry.base ?? 0);
+      this.pause = this.soonest;
+      // the page must know the new version before it makes another change: no waiting in between
+      const written = this.taken(entry, outcome.version);
+      this.tell("");
+      if (!this.closed) this.options.events.stored(outcome);
+      await written;
       return true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -157,71 +177,48 @@ export class Outbox {
     }
   }
 
-  private async stumble(entry: Entry, problem: Problem): Promise<boolean> {
-    if (problem.isAway || problem.status === 429 || problem.status === 401) {
-      this.tell(true);
-      this.timer = window.setTimeout(() => this.wake(), this.pause);
-      this.pause = Math.min(LATEST, this.pause * 1.7);
+  /** A change is stored: the next one of its annotation follows that version. */
+  private taken(entry: Entry, version: number): Promise<void> {
+    this.entries = this.entries.filter((other) => other !== entry);
+    const next = this.entries.find((other) => other.id === entry.id);
+    if (next) next.base = version;
+    return this.options.kept.replace([entry], next ? [next] : []);
+  }
+
+  private stumble(entry: Entry, problem: Problem): boolean {
+    if (problem.status === 401) {
+      this.tell("Sign in to save"); // who signs in wakes this; asking again before would only be refused again
       return false;
     }
+    if (problem.isPassing) return this.postpone(entry, problem);
     if ((problem.status === 412 || problem.status === 409) && "current" in problem.body) {
       const current = problem.body["current"] as Feature | null;
       const version = current?.properties.version ?? Number(/version (\d+)/.exec(problem.message)?.[1] ?? 0);
-      this.events.conflict(entry, current, version);
-      return false;
+      this.contested.add(entry.id);
+      this.options.events.conflict(entry, current, version);
+      return true;
     }
-    await this.drop(entry);
-    this.tell(false);
-    if (problem.status === 404 && entry.kind === "delete") return true; // it is gone, as was wanted
-    this.events.refused(entry, problem);
+    const isGone = problem.status === 404 && entry.kind === "delete"; // as was wanted
+    // what was to follow a new annotation has nothing to follow
+    const lost = this.entries.filter((other) => other === entry || (entry.kind === "add" && other.id === entry.id));
+    this.entries = this.entries.filter((other) => !lost.includes(other));
+    void this.options.kept.replace(lost, []);
+    this.tell("");
+    if (!isGone) this.options.events.refused(entry, problem);
     return true;
   }
 
-  private async drop(entry: Entry): Promise<void> {
-    this.entries = this.entries.filter((other) => other !== entry);
-    if (this.database && entry.number !== undefined) {
-      const store = this.database.transaction(TABLE, "readwrite").objectStore(TABLE);
-      await request(store.delete(entry.number)).catch(() => undefined);
-    }
+  /** Send it again later; while the server answers, others go on. */
+  private postpone(entry: Entry, problem: Problem): boolean {
+    this.ailing.add(entry.id);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.wake(), this.pause);
+    this.pause = Math.min(LATEST, this.pause * 1.7);
+    this.tell(problem.isAway ? "The server is away" : `The server has trouble (${problem.status})`);
+    return !problem.isAway;
   }
 
-  private tell(away: boolean): void {
-    this.events.waiting(this.entries.length, away);
+  private tell(trouble: string): void {
+    if (!this.closed) this.options.events.waiting(this.entries.length, trouble);
   }
-}
-
-/** Send a change made from a version. Raises Problem. */
-async function send(entry: Entry, base: number): Promise<Outcome> {
-  const path = `annotations/${entry.id}`;
-  const match = { "If-Match": `"${base}"` };
-  const json = { "Content-Type": "application/geo+json" };
-  if (entry.kind === "delete") {
-    await ask(path, { method: "DELETE", headers: match });
-    return { entry, version: base + 1, feature: null };
-  }
-  if (entry.kind === "paint") {
-    const body = JSON.stringify(entry.stroke);
-    const answer = await ask(`${path}/patches`, { method: "POST", body, headers: { "If-Match": "*", "Content-Type": "application/json" } });
-    const { version } = (await answer.json()) as { version: number };
-    return { entry, version, feature: null };
-  }
-  const body = JSON.stringify(entry.feature);
-  const answer = entry.kind === "add"
-    ? await ask(`images/${encodeURIComponent(entry.image)}/annotations?crs=native`, { method: "POST", body, headers: { ...json, "Idempotency-Key": entry.key } })
-    : await ask(`${path}?crs=native`, { method: "PUT", body, headers: { ...json, ...match } });
-  const feature = (await answer.json()) as Feature;
-  return { entry, version: feature.properties.version ?? base + 1, feature };
-}
-
-function openDatabase(): Promise<IDBDatabase> {
-  const opening = indexedDB.open(DATABASE, 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore(TABLE, { keyPath: "number", autoIncrement: true });
-  return request(opening);
-}
-
-function request<T>(asked: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(asked.error ?? new Error("the browser's database failed"));
-  });
 }

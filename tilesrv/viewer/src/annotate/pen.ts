@@ -3,7 +3,7 @@
 import { tell } from "../toast";
 import { maskOfStroke, sidesOf, touches, type Mask, type Stroke } from "./brush";
 import type { Labels } from "./labels";
-import { isMask, kindOf, requiredAttributes, type Feature, type MaskFeature } from "./model";
+import { isMask, kindOf, newId, requiredAttributes, type Feature, type MaskFeature } from "./model";
 import type { AnnotationStore } from "./store";
 
 /** The pen. */
@@ -22,7 +22,7 @@ export class Pen {
       return null;
     }
     const feature: Feature = {
-      type: "Feature", id: crypto.randomUUID(), ...parts,
+      type: "Feature", id: newId(), ...parts,
       properties: { label: name, attributes: requiredAttributes(label), origin: "manual" },
     };
     return this.allows(feature) ? feature : null;

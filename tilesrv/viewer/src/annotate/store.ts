@@ -1,11 +1,15 @@
 /** The annotations of one image as this page knows them: changed at once, sent soon, undone at will. */
 
-import { ask, getJson, imagePath, address, Problem, words } from "../api";
+import { ask, getJson, imagePath, Problem, words } from "../api";
+import { KNOWN } from "../session";
 import { complain, tell } from "../toast";
 import { resolveConflict } from "./conflict";
-import { changing, painted, type Stroke } from "./brush";
-import { isMask, runsOf, same, writable, type Collection, type Feature, type MaskFeature } from "./model";
+import { changing, painted, sidesOf, type Stroke } from "./brush";
+import { KeptEntries } from "./kept";
+import { LiveLog } from "./live";
+import { bitsOf, isMask, newId, runsOf, same, writable, type Collection, type Feature, type MaskFeature } from "./model";
 import { Outbox, type Entry, type Outcome } from "./outbox";
+import { send } from "./sending";
 
 /** More than these are shown as vector tiles, and loaded one by one when they are touched. */
 export const MOST_LOADED = 2000;
@@ -31,25 +35,44 @@ export class AnnotationStore {
   private past: ReadonlyMap<string, Feature> | null = null;
   private isLarge = false;
   revision = 0;
+  /** How many changes wait to be sent, and why they do; empty while they are on their way. */
   waiting = 0;
-  isAway = false;
+  trouble = "";
   private readonly versions = new Map<string, number>();
+  /** Versions that others are known to have made while a change of ours was on its way. */
+  private readonly heard = new Map<string, number>();
   private readonly listeners = new Set<Listener>();
   private readonly outbox: Outbox;
-  private events: EventSource | null = null;
+  private live: LiveLog | null = null;
+  private readonly life = new AbortController();
+  /** Ends when the user has chosen about every conflict so far: they are asked one after another. */
+  private decided: Promise<void> = Promise.resolve();
   private done: Step[][] = [];
   private undone: Step[][] = [];
 
   constructor(readonly image: string) {
-    this.outbox = new Outbox(image, {
-      stored: (outcome) => this.stored(outcome),
-      conflict: (entry, current, version) => void this.conflict(entry, current, version),
-      refused: (entry, problem) => this.refused(entry, problem),
-      waiting: (count, away) => {
-        [this.waiting, this.isAway] = [count, away];
-        this.changed([]);
+    this.outbox = new Outbox({
+      image,
+      send,
+      kept: new KeptEntries(image, newId(), () => void this.outbox.adopt()),
+      events: {
+        stored: (outcome) => this.stored(outcome),
+        conflict: (entry, current, version) => this.conflict(entry, current, version),
+        refused: (entry, problem) => this.refused(entry, problem),
+        adopted: (entries) => void this.adopted(entries),
+        waiting: (count, trouble) => {
+          [this.waiting, this.trouble] = [count, trouble];
+          this.changed([]);
+        },
       },
     });
+    const { signal } = this.life;
+    addEventListener("online", () => this.outbox.wake(), { signal });
+    addEventListener(KNOWN, () => this.outbox.wake(), { signal });
+    addEventListener("beforeunload", (event) => {
+      if (!this.isSafe) event.preventDefault();
+    }, { signal });
+    document.addEventListener("visibilitychange", () => void this.outbox.adopt(), { signal });
   }
 
   /** Told after every change, with the ids concerned. */
@@ -58,9 +81,15 @@ export class AnnotationStore {
   }
 
   close(): void {
-    this.events?.close();
+    this.life.abort();
+    this.live?.close();
     this.outbox.close();
     this.listeners.clear();
+  }
+
+  /** Whether what waits to be sent outlives this page. */
+  get isSafe(): boolean {
+    return this.outbox.isSafe;
   }
 
   /** What is shown: the annotations as they are, or as they were while the past is looked at. */
@@ -114,19 +143,33 @@ export class AnnotationStore {
     this.isLarge = found.links.some((link) => link.rel === "next");
     this.revision = found.revision;
     if (!this.isLarge) for (const feature of found.features) this.take(feature);
-    const left = await this.outbox.open();
-    for (const entry of left) this.repeat(entry);
-    if (left.length) tell(`${left.length} unsent ${left.length === 1 ? "change is" : "changes are"} sent now.`);
+    if (this.life.signal.aborted) return;
+    await this.outbox.adopt();
     this.changed([...this.current.keys()]);
     this.outbox.wake();
-    this.follow();
+    this.live = new LiveLog(this.image, this.revision, (told) => {
+      this.revision = told.revision;
+      void this.hear(told.changes);
+    }, () => this.outbox.wake());
   }
 
-  /** Show a change that an earlier page could not send. */
-  private repeat(entry: Entry): void {
-    if (entry.kind === "delete") this.current.delete(entry.id);
-    else if (entry.feature) this.current.set(entry.id, entry.feature);
-    else this.refresh(entry.id).catch(complain);
+  /** Show changes that another page could not send. */
+  private async adopted(entries: readonly Entry[]): Promise<void> {
+    tell(`${entries.length} unsent ${entries.length === 1 ? "change is" : "changes are"} sent now.`);
+    for (const { id } of entries.filter(({ kind }) => kind === "paint")) {
+      if (!this.current.has(id)) await this.fetch(id).catch(() => undefined);
+    }
+    for (const { id, kind, feature, stroke } of entries) {
+      const now = this.current.get(id);
+      if (kind === "delete") this.current.delete(id);
+      else if (feature) this.current.set(id, feature);
+      else if (stroke && isMask(now)) {
+        const [x, y, z] = sidesOf(stroke.box).size;
+        const shape = painted(now.shape, { box: stroke.box, bits: bitsOf(stroke.rle, x * y * z) }, stroke.op);
+        if (shape) this.current.set(id, { ...now, geometry: null, shape });
+      }
+    }
+    this.changed(entries.map(({ id }) => id));
   }
 
   private take(feature: Feature): void {
@@ -145,11 +188,24 @@ export class AnnotationStore {
     return known ?? this.refresh(id);
   }
 
+  /** Read an annotation again; changes of ours that wait stay in sight, and an answer that is older than what is known is dropped. */
   private async refresh(id: string): Promise<Feature> {
-    const feature = await getJson<Feature>(`annotations/${id}?crs=native`);
-    this.take(feature);
+    const feature = await this.fetch(id);
     this.changed([id]);
+    return this.current.get(id) ?? feature;
+  }
+
+  private async fetch(id: string): Promise<Feature> {
+    const feature = await getJson<Feature>(`annotations/${id}?crs=native`);
+    const version = feature.properties.version ?? 0;
+    if (this.outbox.holds(id) && this.current.has(id)) this.hold(id, version);
+    else if (version >= (this.versions.get(id) ?? 0)) this.take(feature);
     return feature;
+  }
+
+  /** Remember a version that others made, for when our own changes are through. */
+  private hold(id: string, version: number): void {
+    this.heard.set(id, Math.max(version, this.heard.get(id) ?? 0));
   }
 
   // ---- changes
@@ -190,7 +246,7 @@ export class AnnotationStore {
       if (after) this.current.set(id, after);
       else this.current.delete(id);
       const kind = after ? (version === undefined && !this.outbox.holds(id) ? "add" : "put") : "delete";
-      void this.outbox.add({ kind, id, feature: after && writable(after), base: version ?? null });
+      this.outbox.add({ kind, id, feature: after && writable(after), base: version ?? null });
     }
     this.changed(steps.map((step) => step.id));
   }
@@ -214,45 +270,63 @@ export class AnnotationStore {
     if (!brushed || !now || !shape) return false;
     const { op, stroke } = brushed;
     this.current.set(id, { ...now, geometry: null, shape });
-    void this.outbox.add({ kind: "paint", id, feature: null, stroke: { op, box: stroke.box, rle: runsOf(stroke.bits) }, base: null });
+    this.outbox.add({ kind: "paint", id, feature: null, stroke: { op, box: stroke.box, rle: runsOf(stroke.bits) }, base: null });
     return true;
   }
 
   // ---- answers
 
   private stored({ entry, version, feature }: Outcome): void {
-    const before = this.versions.get(entry.id) ?? 0;
-    this.versions.set(entry.id, version);
-    // strokes of others lie between ours
-    if (entry.kind === "paint" && version > before + 1 && !this.outbox.holds(entry.id)) this.refresh(entry.id).catch(complain);
-    const shown = this.current.get(entry.id);
+    const { id } = entry;
+    const before = this.versions.get(id) ?? 0;
+    this.versions.set(id, version);
     // later changes of ours that still wait are newer than this answer
-    if (feature && shown && !this.outbox.holds(entry.id)) this.current.set(entry.id, feature);
-    this.changed([entry.id]);
+    if (!this.outbox.holds(id)) {
+      if (feature && this.current.has(id)) this.current.set(id, feature);
+      // of others there is more than was answered: what they did after it, and their strokes between ours
+      const isBehind = (this.heard.get(id) ?? 0) > version || (entry.kind === "paint" && version > before + 1);
+      this.heard.delete(id);
+      if (isBehind) this.follow(id);
+    }
+    this.changed([id]);
   }
 
-  private async conflict(entry: Entry, current: Feature | null, version: number): Promise<void> {
-    if (same(entry.feature, current)) {
-      // an answer of the server got lost: what it stored is ours
-      if (current && !this.outbox.holdsMore(entry)) this.take(current);
-      return this.outbox.acknowledge(entry, version);
+  /** Show what others made of an annotation, or that they took it away. */
+  private follow(id: string): void {
+    this.refresh(id).catch((error: unknown) => {
+      if (!(error instanceof Problem && error.status === 404)) return complain(error);
+      if (!this.outbox.holds(id)) this.current.delete(id);
+      this.changed([id]);
+    });
+  }
+
+  private conflict(entry: Entry, current: Feature | null, version: number): void {
+    // an answer of the server got lost: what it stored is ours
+    if (entry.kind !== "paint" && same(entry.feature, current)) {
+      this.versions.set(entry.id, version);
+      this.outbox.acknowledge(entry, version);
+      if (!this.outbox.holds(entry.id) && current) this.take(current);
+      return this.changed([entry.id]);
     }
+    this.decided = this.decided.then(() => this.decide(entry.id, current, version)).catch(complain);
+  }
+
+  private async decide(id: string, current: Feature | null, version: number): Promise<void> {
     this.lookAt(null); // what is to be chosen is about now
-    const choice = await resolveConflict(entry.feature, current);
-    this.versions.set(entry.id, version);
-    if (choice === "theirs") {
-      if (current) this.take(current);
-      else this.current.delete(entry.id);
-      await this.outbox.settle(entry, null);
-    } else if (choice === "mine") {
-      await this.outbox.settle(entry, { feature: entry.feature, base: version });
-    } else {
-      if (current) this.take(current);
-      await this.outbox.settle(entry, null);
-      const id = crypto.randomUUID();
-      if (entry.feature) this.apply([{ id, feature: { ...entry.feature, id } }]);
+    const mine = this.current.get(id) ?? null;
+    const choice = same(mine, current) ? "theirs" : await resolveConflict(mine, current, this.life.signal);
+    if (!choice) return; // asked again where the image is opened next
+    this.versions.set(id, version);
+    this.heard.delete(id);
+    if (choice === "mine") return this.outbox.settle(id, { feature: mine && writable(mine), base: version });
+    this.outbox.settle(id, null);
+    if (current) this.take(current);
+    else this.current.delete(id);
+    if (choice === "both" && mine) {
+      const copy = newId();
+      this.apply([{ id: copy, feature: { ...mine, id: copy } }]);
     }
-    this.changed([entry.id]);
+    this.changed([id]);
   }
 
   private refused(entry: Entry, problem: Problem): void {
@@ -266,24 +340,11 @@ export class AnnotationStore {
 
   // ---- what others do
 
-  private follow(): void {
-    this.events = new EventSource(address(imagePath(this.image, `/changes/events?since=${this.revision}`)));
-    this.events.addEventListener("revision", (event) => {
-      const told = JSON.parse((event as MessageEvent<string>).data) as {
-        revision: number;
-        author: string;
-        changes?: { id: string; kind: string; version: number }[];
-      };
-      this.revision = told.revision;
-      void this.hear(told.changes);
-    });
-    this.events.addEventListener("open", () => this.outbox.wake());
-  }
-
   private async hear(changes: { id: string; kind: string; version: number }[] | undefined): Promise<void> {
     if (!changes) return this.reload();
-    const news = changes.filter((change) => change.version > (this.versions.get(change.id) ?? 0) && !this.outbox.holds(change.id));
-    for (const { id, kind, version } of news) {
+    for (const { id, kind, version } of changes) {
+      if (this.outbox.holds(id)) this.hold(id, version);
+      if (this.outbox.holds(id) || version <= (this.versions.get(id) ?? 0)) continue;
       if (kind === "removed") {
         this.current.delete(id);
         this.versions.set(id, version);
@@ -300,8 +361,11 @@ export class AnnotationStore {
     if (this.isLarge) return this.changed([]);
     const found = await getJson<Collection>(imagePath(this.image, `/annotations?crs=native&limit=${MOST_LOADED}`));
     this.isLarge = found.links.some((link) => link.rel === "next");
+    const before = [...this.current.keys()];
+    const there = new Set(found.features.map((feature) => feature.id));
+    for (const id of before) if (!this.isLarge && !there.has(id) && !this.outbox.holds(id)) this.current.delete(id);
     for (const feature of found.features) if (!this.outbox.holds(feature.id)) this.take(feature);
-    this.changed([...this.current.keys()]);
+    this.changed([...before, ...there]);
   }
 
   /** Bring an annotation back to an earlier version. */

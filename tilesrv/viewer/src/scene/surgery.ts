@@ -1,7 +1,7 @@
 /** Cutting, joining and taking apart what is selected on a scene; each is one step that can be undone. */
 
 import { painted, type Mask } from "../annotate/brush";
-import { bitsOf, isMask, type Feature, type Geometry, type Position } from "../annotate/model";
+import { bitsOf, isMask, newId, type Feature, type Geometry, type Position } from "../annotate/model";
 import type { Pen } from "../annotate/pen";
 import { framedOf, outlines } from "../annotate/shapes";
 import type { AnnotationStore } from "../annotate/store";
@@ -114,7 +114,7 @@ export class Surgery {
     return found.map((geometry, k): Change => {
       const piece = plain(feature, geometry);
       if (!k) return { id: feature.id, feature: piece };
-      const id = crypto.randomUUID();
+      const id = newId();
       const { label, attributes, origin } = feature.properties;
       return { id, feature: { ...piece, id, properties: { label, attributes, ...(origin ? { origin } : {}) } } };
     });

@@ -2,7 +2,7 @@
 
 import { blend, distancesTo, latticeOf, outlinesOf, pixelDistances, pixelsBetween, type Picture, type Place } from "../annotate/between";
 import { painted, type Mask } from "../annotate/brush";
-import type { Feature, Position } from "../annotate/model";
+import { newId, type Feature, type Position } from "../annotate/model";
 import { add, dot, type Point3 } from "../grid";
 import type { Planes } from "./geometry";
 import { pictureRings, ringsOf, withRing } from "./sections";
@@ -18,7 +18,7 @@ export function copied(feature: Feature, planes: Planes, voxels: Voxels, from: n
   if (solid?.flat) {
     const near = Math.abs(planes.toPlane(solid.center).index - from) < 1;
     const moved = solidMember({ ...solid, center: add(solid.center, planes.normal, way) });
-    const id = crypto.randomUUID();
+    const id = newId();
     return near ? { id, feature: { ...feature, id, geometry: null, shape: moved } } : null;
   }
   if (solid) return { id: feature.id, feature: { ...feature, geometry: null, shape: reaching(feature, planes, to) } };
