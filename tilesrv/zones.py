@@ -11,7 +11,9 @@ from starlette.responses import JSONResponse, Response
 from bigimage.errors import InputError
 from bigimage.model.annotation import Annotation
 from bigimage.model.feature import Place, read_shape
+from bigimage.model.labels import Schema
 from bigimage.model.problem import Problem, require_none
+from bigimage.rasterize.modes import Palette
 from bigimage.rasterize.zonal import Zone, zonal_of
 from tilesrv import featuredocs as docs
 from tilesrv.bodies import parse_body, read_body
@@ -107,7 +109,8 @@ DRAWN_QUERY = Table((CRS, BANDS, TIME), DrawnQuery)
 async def measure_shape(request: Request) -> Response:
     """Statistics of the pixels under a shape, which is not stored.
 
-    The body is a feature, as one that is added; a label need not be named. A painted mask has to be stored first.
+    The body is a feature, as one that is added. Its label need not be named; where it is, lines and points are as wide
+    as the label schema says. A painted mask has to be stored first.
     """
     context = context_of(request)
     image = IMAGE.path(request.path_params).id
@@ -116,26 +119,33 @@ async def measure_shape(request: Request) -> Response:
     info = served.pyramid.info
     bands = None if query.bands is None else find_bands(info, query.bands)
     document = await parse_body(await read_body(request, limit=context.settings.max_body))
-    drawn = _drawn(document, Place.of(image, info.grid, query.crs))
+    place = Place.of(image, info.grid, query.crs)
     spend = _budget(context.settings.max_request_pixels)
 
     def read() -> dict[str, Any]:
-        zones = zonal_of(served.pyramid, [drawn], bands=bands, t=query.t, spend=spend)
+        schema = context.workspace.annotations.store.schema() or Schema()
+        drawn = _drawn(document, place, schema)
+        palette = Palette.of(schema)
+        zones = zonal_of(served.pyramid, [drawn], palette=palette, bands=bands, t=query.t, spend=spend)
         return {"id": image, "zones": [zone_document(zone) for zone in zones]}
 
     body = await context.heavy.run(object(), read, request.receive)
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 
-def _drawn(document: object, place: Place) -> Annotation:
-    """Shape of a feature. Raises Invalid with every problem."""
+def _drawn(document: object, place: Place, schema: Schema) -> Annotation:
+    """Shape of a feature, with the label that it names, if any. Raises Invalid with every problem."""
     fields = cast("Mapping[str, Any]", document) if isinstance(document, Mapping) else {}
     problems: list[Problem] = []
     shape = read_shape(fields.get("geometry"), fields.get("shape"), place, problems)
+    said = fields.get("properties")
+    label = cast("Mapping[str, Any]", said).get("label") if isinstance(said, Mapping) else None
+    if label is not None and (not isinstance(label, str) or schema.find(label) is None):
+        problems.append(Problem("label", "properties/label", f"the label schema has no {str(label)[:200]!r}"))
     require_none("the feature", problems)
     if shape is None:
         raise InputError("a GeoJSON feature with a geometry or a shape is due")
-    return Annotation(id=uuid4(), image=place.image, label="", shape=shape, frame=place.grid.frame)
+    return Annotation(id=uuid4(), image=place.image, label=label or "", shape=shape, frame=place.grid.frame)
 
 
 def _budget(left: int) -> Callable[[int], None]:
@@ -192,7 +202,11 @@ _SHAPE: dict[str, Any] = {
         "type": {"type": "string", "enum": ["Feature"]},
         "geometry": docs.GEOMETRY,
         "shape": docs.SHAPE,
-        "properties": {"type": ["object", "null"], "description": "Not read."},
+        "properties": {
+            "type": ["object", "null"],
+            "properties": {"label": {"type": ["string", "null"]}},
+            "description": "Of the properties only the label is read: it says how wide lines and points are.",
+        },
     },
 }
 ROUTES = (

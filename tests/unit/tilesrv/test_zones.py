@@ -58,7 +58,7 @@ def test_queries_that_make_no_sense_are_refused(client: httpx.Client, query: str
 
 
 def test_a_shape_is_measured_without_being_stored(client: httpx.Client) -> None:
-    feature = box_feature(500_500, 4_999_000)
+    feature = box_feature(500_500, 4_999_000, label="house")
     (stored, _) = client.get("/images/scene/zonal").json()["zones"]
     (found,) = client.post("/images/scene/zonal?crs=native", json=feature).json()["zones"]
     assert {k: v for k, v in found.items() if k not in ("id", "label")} == {
@@ -93,5 +93,40 @@ def test_shapes_that_cannot_be_measured_are_refused(client: httpx.Client, docume
 
 
 def test_a_shape_of_too_many_pixels_is_refused(client: httpx.Client) -> None:
-    large = box_feature(500_000, 4_997_000, 2900)
+    large = box_feature(500_000, 4_997_000, 2900, label="field")
     assert client.post("/images/scene/zonal?crs=native", json=large).status_code == 413
+
+
+def test_lines_and_points_are_measured_as_wide_as_their_label_says(client: httpx.Client) -> None:
+    line = {"type": "LineString", "coordinates": [[500_502, 4_998_502], [500_702, 4_998_502]]}
+    schema = client.get("/schema").json()
+    labels = [{**one, "width": 60} if one["name"] == "road" else one for one in schema["labels"]]
+    labels.append({"name": "tree", "value": 11, "radius": 50})
+    answer = client.put("/schema", json={"labels": labels, "background": schema["background"]})
+    assert answer.status_code == 200, answer.text
+
+    def measured(geometry: dict[str, object], label: str | None) -> dict[str, object]:
+        feature = {"type": "Feature", "geometry": geometry, "properties": {"label": label}}
+        answer = client.post("/images/scene/zonal?crs=native", json=feature)
+        assert answer.status_code == 200, answer.text
+        (zone,) = answer.json()["zones"]
+        return zone
+
+    assert measured(line, None)["count"] == 21
+    wide = measured(line, "road")
+    # the line, six pixels of ten metres wide, and two half discs
+    assert abs(int(str(wide["count"])) - (20 * 6 + np.pi * 9)) < 8
+    stored = {"type": "Feature", "geometry": line, "properties": {"label": "road"}}
+    assert client.post("/images/scene/annotations?crs=native", json=stored).status_code == 201
+    same = client.get("/images/scene/zonal?label=road").json()["zones"][-1]
+    assert same["count"] == wide["count"]
+    disc = measured({"type": "Point", "coordinates": [500_500, 4_998_500]}, "tree")
+    assert abs(int(str(disc["count"])) - np.pi * 25) < 8
+
+
+@pytest.mark.parametrize("label", ["castle", 7])
+def test_labels_that_are_none_are_refused(client: httpx.Client, label: object) -> None:
+    feature = {**box_feature(500_500, 4_999_000), "properties": {"label": label}}
+    answer = client.post("/images/scene/zonal?crs=native", json=feature)
+    assert answer.status_code == 400, answer.text
+    assert "properties/label" in answer.json()["problems"][0]
