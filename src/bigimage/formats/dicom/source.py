@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
@@ -38,7 +38,8 @@ OPTIONS = {
     "description": "text that lists of series show",
 }
 PYDICOM_ERRORS = (
-    *(InvalidDicomError, EOFError, struct.error, LookupError, ValueError, TypeError, AttributeError),
+    *(InvalidDicomError, BytesLengthException, EOFError, struct.error),
+    *(LookupError, ValueError, TypeError, AttributeError),
     *(NotImplementedError, ArithmeticError, RecursionError, MemoryError, zlib.error),
 )
 """What pydicom lets through when bytes are not what they claim to be."""

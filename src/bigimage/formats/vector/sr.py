@@ -3,8 +3,8 @@
 Each annotation is a measurement group: what was found, where (an outline in the patient's coordinates), how large.
 
 Sources: DICOM PS3.16 TID 1500 (measurement report), TID 1501 (measurement group), TID 1410 (planar region and its
-measurements), TID 1411 (several regions), TID 300 (measurement); PS3.3 A.35.13 (comprehensive 3D SR), C.18.9 (3D
-spatial coordinates).
+measurements), TID 1411 (volumes: a surface, or regions on several planes), TID 300 (measurement); PS3.3 A.35.13
+(comprehensive 3D SR), C.18.9 (3D spatial coordinates, which know no block and no bitmap).
 """
 
 import hashlib
@@ -35,13 +35,25 @@ from bigimage.formats.dicom.source import (
 )
 from bigimage.formats.dicom.terms import UNSPECIFIED, code_sequence, text, uid_of
 from bigimage.formats.door import Context, Keeps, Options, Report, check_options
+from bigimage.formats.vector.contours import contours_of
 from bigimage.formats.vector.pages import lose_fields, lose_shape
 from bigimage.formats.vector.srread import SR_CLASSES, read_groups
 from bigimage.geometry.frame import PatientFrame
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Code
-from bigimage.model.outline import outline, ring_plane
-from bigimage.model.shape import Ellipse, Line, PlanarContours, Point, RotatedBox, half_axes
+from bigimage.model.outline import ring_plane
+from bigimage.model.shape import (
+    Box,
+    Cuboid,
+    Ellipse,
+    Line,
+    Mask,
+    PlanarContours,
+    Point,
+    RotatedBox,
+    Shape,
+    half_axes,
+)
 
 NAME = "dicom-sr"
 SUFFIXES = (".dcm",)
@@ -52,6 +64,9 @@ KEEPS = Keeps(
         "ellipse": "ellipse",
         "rotated-box": "contours",
         "contours": "contours",
+        "mask": "contours",
+        "box": "contours",
+        "cuboid": "contours",
     },
     fields=frozenset(("id",)),
     # coordinates are single precision
@@ -64,6 +79,8 @@ MILLIMETRE = Code(scheme="UCUM", value="mm", meaning="millimeter")
 SQUARE_MILLIMETRE = Code(scheme="UCUM", value="mm2", meaning="square millimeter")
 LENGTH = Code(scheme="SCT", value="410668003", meaning="Length")
 AREA = Code(scheme="SCT", value="42798000", meaning="Area")
+CUBIC_MILLIMETRE = Code(scheme="UCUM", value="mm3", meaning="cubic millimeter")
+VOLUME = Code(scheme="SCT", value="118565006", meaning="Volume")
 Points = NDArray[np.float64]
 
 
@@ -75,7 +92,14 @@ class Measured:
     outlines: tuple[Points, ...]
     """Shape (n, 3) each, millimetres; several for contours on several planes, and for holes."""
     quantity: tuple[Code, float, Code] | None
-    """Name, value and unit; None for a point and for several outlines."""
+    """Name, value and unit; None for a point and for contours on several planes."""
+
+    @property
+    def template(self) -> str:
+        """Number of the template that such a measurement group follows."""
+        if self.graphic == "POLYLINE":
+            return "1501"
+        return "1411" if self.graphic == "ELLIPSOID" or len(self.outlines) > 1 else "1410"
 
 
 def sniff(path: Path) -> bool:
@@ -92,24 +116,23 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
     """Write a measurement report; see `bigimage.formats.door.VectorFormat.write`.
 
-    Lines of one part become lengths, single closed outlines areas, points positions; contours on several planes are
-    regions without a quantity. Other shapes are left out.
+    Lines of one part become lengths, single closed outlines areas, points positions, ellipsoids surfaces; contours on
+    several planes are regions without a quantity, masks and blocks such regions with their volume. Other shapes are
+    left out.
     """
     check_options(NAME, OPTIONS, options)
     if not isinstance(context.grid.frame, PatientFrame):
         raise Unsupported(f"{NAME} holds measurements in volumes; image {context.image} has no place in a patient")
     source = source_of(context)
-    uid = frame_uid(context.grid.frame)
     groups: list[Dataset] = []
     for annotation in annotations:
         lose_fields(annotation, KEEPS.fields, report)
-        found = _measured(annotation, report)
+        found = _measured(annotation, context, report)
         if found is None:
-            lose_shape(annotation, report)
             continue
         if annotation.origin != "manual":
             report.lose("dropped", "origin", "the report does not say which tool made it", annotation.id)
-        groups.append(_group(annotation, found, uid, context))
+        groups.append(_group(annotation, found, source, context))
     report.written = len(groups)
     data = _document(context, source, groups, options)
     buffer = io.BytesIO()
@@ -118,30 +141,60 @@ def write(path: Path, annotations: Iterable[Annotation], *, context: Context, re
     pydicom.dcmwrite(path, data, enforce_file_format=True)
 
 
-def _measured(annotation: Annotation, report: Report) -> Measured | None:
-    """What is measured of a shape; None for shapes that the report has no form for."""
+def _measured(annotation: Annotation, context: Context, report: Report) -> Measured | None:
+    """What is measured of a shape; None, and the report says why, for one that the report has no form for."""
     shape = annotation.shape
-    if isinstance(shape, Point):
-        return Measured("POINT", (shapely.get_coordinates(shape.geometry, include_z=True),), None)
-    if isinstance(shape, Line) and shape.geometry.geom_type == "LineString":
-        points = shapely.get_coordinates(shape.geometry, include_z=True)
-        length = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
-        return Measured("POLYLINE", (points,), (LENGTH, length, MILLIMETRE))
-    if isinstance(shape, Ellipse) and len(shape.radii) == 2:
-        axes = half_axes(shape)
-        order = np.argsort([-r for r in shape.radii], kind="stable")
-        ends = [sign * axes[k] for k in order for sign in (-1, 1)]
-        area = float(np.pi * shape.radii[0] * shape.radii[1])
-        return Measured("ELLIPSE", (np.asarray(shape.center) + ends,), (AREA, area, SQUARE_MILLIMETRE))
-    if isinstance(shape, RotatedBox):
-        report.lose("approximated", "rotated-box", "written as a contour", annotation.id)
-        rings = [shapely.get_coordinates(outline(shape), include_z=True)]
-    elif isinstance(shape, PlanarContours):
-        rings = shape.rings
-    else:
+    rings: list[Points] = []
+    match shape:
+        case Point():
+            return Measured("POINT", (shapely.get_coordinates(shape.geometry, include_z=True),), None)
+        case Line() if shape.geometry.geom_type == "LineString":
+            points = shapely.get_coordinates(shape.geometry, include_z=True)
+            length = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+            return Measured("POLYLINE", (points,), (LENGTH, length, MILLIMETRE))
+        case Ellipse() if all(shape.radii):
+            return _round(shape)
+        case PlanarContours():
+            rings = shape.rings
+        case Mask() if shape.box is None:
+            pass
+        case RotatedBox() | Box() | Cuboid() | Mask():
+            found = contours_of(annotation, context, report, keyhole=False)
+            if found is None:
+                return None
+            rings = [np.concatenate([contour.points, contour.points[:1]]) for contour in found]
+        case _:
+            pass
+    if not rings:
+        lose_shape(annotation, report)
         return None
-    area = (AREA, _area(rings[0]), SQUARE_MILLIMETRE) if len(rings) == 1 else None
-    return Measured("POLYGON", tuple(rings), area)
+    if len(rings) == 1:
+        return Measured("POLYGON", tuple(rings), (AREA, _area(rings[0]), SQUARE_MILLIMETRE))
+    volume = _volume(shape)
+    return Measured("POLYGON", tuple(rings), None if volume is None else (VOLUME, volume, CUBIC_MILLIMETRE))
+
+
+def _round(shape: Ellipse) -> Measured:
+    """An ellipse by the ends of its major and its minor axis, an ellipsoid by those of its three axes."""
+    axes = half_axes(shape)
+    flat = len(axes) == 2
+    order = np.argsort([-r for r in shape.radii], kind="stable") if flat else range(3)
+    points = np.asarray(shape.center) + [sign * axes[k] for k in order for sign in (-1, 1)]
+    if flat:
+        return Measured("ELLIPSE", (points,), (AREA, float(np.pi * np.prod(shape.radii)), SQUARE_MILLIMETRE))
+    volume = float(4 / 3 * np.pi * np.prod(shape.radii))
+    return Measured("ELLIPSOID", (points,), (VOLUME, volume, CUBIC_MILLIMETRE))
+
+
+def _volume(shape: Shape) -> float | None:
+    """Volume of a block, or of the voxels of a mask; None for other shapes, and where slices are uneven."""
+    if isinstance(shape, Box):
+        return float(np.prod(np.subtract(shape.maximum, shape.minimum)))
+    if isinstance(shape, Cuboid):
+        return float(np.prod(shape.size))
+    if isinstance(shape, Mask) and shape.grid.slices is None:
+        return shape.count * abs(float(np.linalg.det(np.asarray(shape.grid.affine)[:3, :3])))
+    return None
 
 
 def _area(ring: Points) -> float:
@@ -182,11 +235,11 @@ def _container(relation: str | None, concept: Code, children: Iterable[Dataset])
     return item
 
 
-def _group(annotation: Annotation, found: Measured, frame: str, context: Context) -> Dataset:
+def _group(annotation: Annotation, found: Measured, source: SourceImage, context: Context) -> Dataset:
     """Measurement group of an annotation: identity, finding, outline and quantity."""
     label = context.schema.find(annotation.label)
     code = label.code if label is not None and label.code is not None else UNSPECIFIED
-    region = found.graphic != "POLYLINE"
+    frame = frame_uid(context.grid.frame)
     children = [
         _item("HAS OBS CONTEXT", "TEXT", _dcm("112039", "Tracking Identifier"), TextValue=annotation.label),
         _item(
@@ -195,20 +248,29 @@ def _group(annotation: Annotation, found: Measured, frame: str, context: Context
         ),
         _item("CONTAINS", "CODE", _dcm("121071", "Finding"), ConceptCodeSequence=code_sequence(code)),
     ]
-    if region:
+    if found.graphic == "ELLIPSOID":
+        children += _surface(found, source, frame)
+    elif found.graphic != "POLYLINE":
         place = _dcm("111030", "Image Region")
         children += [_coordinates("CONTAINS", place, found.graphic, points, frame) for points in found.outlines]
     if found.quantity is not None:
         name, amount, unit = found.quantity
         number = _number(name, amount, unit)
-        if not region:
+        if found.graphic == "POLYLINE":
             path = _coordinates("INFERRED FROM", _dcm("121055", "Path"), found.graphic, found.outlines[0], frame)
             number.ContentSequence = DicomSequence([path])
         children.append(number)
     group = _container("CONTAINS", _dcm("125007", "Measurement Group"), children)
-    several = len(found.outlines) > 1
-    group.ContentTemplateSequence = _template("1411" if several else "1410" if region else "1501")
+    group.ContentTemplateSequence = _template(found.template)
     return group
+
+
+def _surface(found: Measured, source: SourceImage, frame: str) -> Iterator[Dataset]:
+    """Surface of a volume, and the series that it was drawn on."""
+    yield _coordinates("CONTAINS", _dcm("121231", "Volume Surface"), found.graphic, found.outlines[0], frame)
+    if source.series is not None:
+        series = _dcm("121232", "Source series for segmentation")
+        yield _item("CONTAINS", "UIDREF", series, UID=source.series)
 
 
 def _coordinates(relation: str, concept: Code, graphic: str, points: Points, frame: str) -> Dataset:

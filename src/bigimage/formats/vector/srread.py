@@ -27,8 +27,12 @@ from bigimage.model.shape import Ellipse, Line, MultiPoint, PlanarContours, Poin
 
 SR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.88.{n}" for n in (22, 33, 34))
 """Enhanced, comprehensive and comprehensive 3D reports."""
+SEGS = tuple(f"1.2.840.10008.5.1.4.1.1.66.{n}" for n in (4, 7))
 GROUP, FINDING, TRACKING, TRACKING_UID, OBSERVER = "125007", "121071", "112039", "112040", "121013"
 DEEPEST = 32
+AXIS_ENDS = {"ELLIPSE": 4, "ELLIPSOID": 6}
+SQUARE = 1e-3
+"""Cosine of the angle that axes may make for their ends to be those of an ellipse."""
 Points = NDArray[np.float64]
 
 
@@ -73,6 +77,8 @@ def _read(path: Path, context: Context, report: Report) -> Iterator[Annotation]:
                 yield _annotation(group, shape, (str(data.get("SOPInstanceUID")), n, k), frame, ours, context)
     if empty:
         report.note(f"{empty} measurement groups have no outline and are left out")
+    if masks := sorted(_segmentations(data)):
+        report.note(f"its groups measure segments of {', '.join(masks)}; import these files for the voxels")
 
 
 def _walk(item: Dataset, depth: int = 0) -> Iterator[Dataset]:
@@ -102,6 +108,12 @@ def _instances(data: Dataset) -> set[str]:
         for series in study.get("ReferencedSeriesSequence") or []:
             found |= {str(one.get("ReferencedSOPInstanceUID")) for one in series.get("ReferencedSOPSequence") or []}
     return found - {"None", ""}
+
+
+def _segmentations(data: Dataset) -> set[str]:
+    """SOP instance UIDs of the segmentations whose segments are measured."""
+    references = (one for item in _walk(data) for one in item.get("ReferencedSOPSequence") or [])
+    return {str(one.get("ReferencedSOPInstanceUID")) for one in references if one.get("ReferencedSOPClassUID") in SEGS}
 
 
 def _frames(data: Dataset) -> set[str]:
@@ -160,7 +172,7 @@ def _shape(one: Outline, place: str, report: Report) -> Shape | None:
             return Line(shapely.LineString(points))
         case "POLYGON" if len(np.unique(points, axis=0)) > 2:
             return PlanarContours.of([points])
-        case "ELLIPSE" if len(points) == 4:
+        case "ELLIPSE" | "ELLIPSOID" if len(points) == AXIS_ENDS[one.graphic]:
             found = _ellipse(points)
             if found is not None:
                 return found
@@ -178,15 +190,20 @@ def _joined(shapes: list[Shape | None]) -> list[Shape | None]:
 
 
 def _ellipse(points: Points) -> Ellipse | None:
-    """Ellipse of the ends of its major and its minor axis; None where these do not cross at right angles."""
-    major, minor = (points[1] - points[0]) / 2, (points[3] - points[2]) / 2
-    a, b = float(np.linalg.norm(major)), float(np.linalg.norm(minor))
-    if min(a, b) <= 0 or abs(float(major @ minor)) > 1e-3 * a * b:
+    """Ellipse or ellipsoid of the ends of its axes; None where one is nothing or two meet at other angles than 90°."""
+    axes = (points[1::2] - points[::2]) / 2
+    radii = np.linalg.norm(axes, axis=1)
+    if radii.min() <= 0:
         return None
-    u, v = major / a, minor - (minor @ major) * major / a**2
+    units = axes / radii[:, None]
+    if np.abs(units @ units.T - np.eye(len(units))).max() > SQUARE:
+        return None
+    u = units[0]
+    v = units[1] - (units[1] @ u) * u
     v /= np.linalg.norm(v)
+    matrix = np.stack([u, v, np.cross(u, v)], axis=1)
     center = points.mean(axis=0)
-    return Ellipse(tuple(center.tolist()), (a, b), _quaternion(np.stack([u, v, np.cross(u, v)], axis=1)))
+    return Ellipse(tuple(center.tolist()), tuple(radii.tolist()), _quaternion(matrix))
 
 
 def _quaternion(matrix: Points) -> tuple[float, float, float, float]:

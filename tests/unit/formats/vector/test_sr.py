@@ -11,18 +11,29 @@ import shapely
 from pydicom.sr.codedict import codes
 
 from bigimage.errors import DataError, Unsupported
+from bigimage.exchange.painting import outline_mask
 from bigimage.formats.door import Report
 from bigimage.formats.vector import sr
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import Annotation
 from bigimage.model.labels import Schema
-from bigimage.model.shape import Cuboid, Ellipse, Line, PlanarContours, Point, RotatedBox, half_axes
+from bigimage.model.mask import Mask
+from bigimage.model.shape import Box, Cuboid, Ellipse, Line, PlanarContours, Point, RotatedBox, half_axes
 from tests.dciodvfy import errors
-from tests.masks import KIDNEY, context_of, dicom_context, dicom_extra, grids
+from tests.masks import KIDNEY, dicom_extra, grids
+from tests.masks import context_of as context_without_trace
 from tests.scanning import ct_series
 
 IDS = [UUID(int=(k + 1) << 90) for k in range(20)]
 TURN = tuple(np.array([0.8, 0.1, -0.5, 0.3]) / np.linalg.norm([0.8, 0.1, -0.5, 0.3]))
+
+
+def context_of(grid, **facts):
+    return replace(context_without_trace(grid, **facts), trace=outline_mask)
+
+
+def dicom_context(grid, *, root="1.2.3.5", **facts):
+    return context_of(grid, extra=dicom_extra(grid, root=root), **facts)
 
 
 def note(grid, shape, k=0, label="liver", **facts):
@@ -121,18 +132,101 @@ def test_contours_on_several_planes_are_one_group(tmp_path):
     assert sum(item.ValueType == "SCOORD3D" for item in group[0].ContentSequence) == 3
 
 
+def solids(grid):
+    """A mask with a hole on three slices, a turned block, a straight one, an ellipsoid."""
+    bits = np.zeros(grid.shape, bool)
+    bits[3:6, 4:15, 5:20], bits[4, 8:10, 9:12] = True, False
+    center = tuple(grid.to_world((4.5, 12, 15)).tolist())
+    size = np.array([3, 4, 3])
+    low, high = center - size, center + size
+    return [
+        note(grid, Mask.of(grid, bits), 0),
+        note(grid, Cuboid(center, (8.0, 6.0, 9.0), TURN), 1),
+        note(grid, Box(tuple(low.tolist()), tuple(high.tolist())), 2),
+        note(grid, Ellipse(center, (5.0, 3.0, 7.0), TURN), 3, label="kidney"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["axial", "oblique", "uneven"])
+def test_solids_are_volumes_for_other_readers(tmp_path, name):
+    grid = grids()[name]
+    report = write(tmp_path / "sr.dcm", solids(grid), dicom_context(grid))
+    assert errors(tmp_path / "sr.dcm") == []
+    assert [(x.kind, x.what) for x in report.losses] == [("approximated", x) for x in ("box", "cuboid", "mask")]
+    write(tmp_path / "bare.dcm", solids(grid), context_of(grid))
+    assert errors(tmp_path / "bare.dcm") == []
+    groups = highdicom.sr.srread(tmp_path / "sr.dcm").content.get_volumetric_roi_measurement_groups()
+    found = {group.tracking_uid: group for group in groups}
+    mask, cuboid, box, ball = (found[f"2.25.{id.int}"] for id in IDS[:4])
+    volumes = [{m.name.meaning: m.value for m in group.get_measurements()} for group in (mask, cuboid, box, ball)]
+    voxels = {} if name == "uneven" else {"Volume": pytest.approx((3 * 11 * 15 - 6) * 0.7 * 0.9 * 2.5)}
+    assert volumes[0] == voxels
+    assert [v["Volume"] for v in volumes[1:]] == pytest.approx([432, 288, 4 / 3 * np.pi * 105])
+    assert ball.get_measurements()[0].unit == codes.UCUM.CubicMillimeter
+    assert ball.roi.graphic_type == highdicom.sr.GraphicTypeValues3D.ELLIPSOID
+    assert ball.roi.frame_of_reference_uid == grid.frame.uid
+    ends = np.asarray(ball.roi.graphic_data).reshape(6, 3)
+    assert np.linalg.norm(ends[1::2] - ends[::2], axis=1) == pytest.approx([10, 6, 14], abs=1e-4)
+    assert ends.mean(axis=0) == pytest.approx(grid.to_world((4.5, 12, 15)), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["axial", "oblique", "uneven"])
+def test_solids_come_back(tmp_path, name):
+    grid = grids()[name]
+    given = solids(grid)
+    write(tmp_path / "sr.dcm", given, dicom_context(grid))
+    found, report = read(tmp_path / "sr.dcm", dicom_context(grid))
+    assert not report.problems
+    assert [a.id for a in found] == IDS[:4]
+    mask, cuboid, _, ball = (a.shape for a in found)
+    bits = np.zeros(grid.shape, bool)
+    yy, xx = np.meshgrid(np.arange(24) + 0.5, np.arange(30) + 0.5, indexing="ij")
+    for ring in mask.rings:
+        index = grid.to_index(ring)
+        bits[int(index[0, 0])] ^= shapely.contains_xy(shapely.Polygon(index[:, 1:]), yy.ravel(), xx.ravel()).reshape(
+            24, 30
+        )
+    assert np.array_equal(bits, given[0].shape.read(grid.box))
+    corners = np.concatenate(cuboid.rings) - given[1].shape.center
+    sides = np.abs(corners @ (half_axes(given[1].shape) / np.array([[4], [3], [4.5]])).T)
+    assert (sides <= np.array([4, 3, 4.5]) + 1e-3).all()
+    assert ball.radii == pytest.approx(given[3].shape.radii, abs=1e-4)
+    assert np.allclose(np.abs(np.sum(half_axes(ball) * half_axes(given[3].shape), axis=1)), (25, 9, 49), atol=1e-3)
+
+
 def test_what_has_no_form_is_told(tmp_path):
     grid = grids()["axial"]
     lines = shapely.MultiLineString([grid.to_world([(k, 3, 3), (k, 9, 3)]) for k in (2, 3)])
     lost = [
-        note(grid, Cuboid((0, 0, 0), (1, 2, 3)), 0),
+        note(grid, Cuboid((0, 0, 900), (1, 2, 3)), 0),
         note(grid, Line(lines), 1),
-        note(grid, Ellipse((0, 0, 0), (1, 2, 3), TURN), 2),
+        note(grid, Ellipse((0, 0, 0), (1, 2, 0), TURN), 2),
+        note(grid, Mask.of(grid, np.zeros(grid.shape, bool)), 3),
     ]
     kept = replace(given(grid)[0], origin="model:a@1", score=0.4)
     report = write(tmp_path / "sr.dcm", [*lost, kept], dicom_context(grid))
     assert report.written == 1
-    assert {loss.what for loss in report.losses} == {"cuboid", "line", "ellipse", "origin", "score"}
+    assert {(loss.kind, loss.what) for loss in report.losses} == {
+        ("dropped", what) for what in ("cuboid", "line", "ellipse", "mask", "origin", "score")
+    }
+
+
+def test_reports_on_segments_name_the_segmentations_to_import(tmp_path):
+    grid = grids()["axial"]
+    path = tmp_path / "sr.dcm"
+    write(path, given(grid), dicom_context(grid))
+    data = pydicom.dcmread(path)
+    segment, reference = pydicom.Dataset(), pydicom.Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.77"
+    reference.ReferencedSegmentNumber = 1
+    segment.RelationshipType, segment.ValueType, segment.ReferencedSOPSequence = "CONTAINS", "IMAGE", [reference]
+    segment.ConceptNameCodeSequence = [highdicom.sr.CodedConcept.from_code(codes.DCM.ReferencedSegment)]
+    group = data.ContentSequence[-1].ContentSequence[0]
+    group.ContentSequence = [*group.ContentSequence[:3], segment]
+    pydicom.dcmwrite(path, data)
+    found, report = read(path, dicom_context(grid))
+    assert len(found) == len(given(grid)) - 1
+    assert [note for note in report.notes if "1.2.77" in note and "import" in note]
 
 
 def test_reports_of_highdicom_with_outlines_on_images_are_put_into_space(tmp_path):
