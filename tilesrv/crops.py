@@ -1,11 +1,11 @@
-"""Parts of a level and previews: raw arrays, or pictures drawn like tiles."""
+"""Parts of a level and previews: raw arrays, or pictures drawn like tiles and planes."""
 
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +15,23 @@ from starlette.responses import Response, StreamingResponse
 from bigimage.errors import Unsupported
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.grid import Grid
+from bigimage.model.patch import Patch
 from bigimage.pyramid.pyramid import Pyramid
-from bigimage.resample.warp import resample_to
+from bigimage.resample.warp import Method, resample_to
 from tilesrv.context import Context, Served, context_of
 from tilesrv.display import RAW, DisplayQuery, look_of
 from tilesrv.errors import TooLarge
 from tilesrv.fields import FORMAT, IMAGE, IMAGE_ID
 from tilesrv.files import Span, matches, not_modified, pieces
 from tilesrv.params import Table, choice, integer
+from tilesrv.planes import answer, draw, shot_of
 from tilesrv.reading import Pick, method_for, read_picked
 from tilesrv.render import MEDIA_TYPES, Format, render
 from tilesrv.routing import Endpoint, Operation
+from tilesrv.sections import SQUARE, flat, planes_of, take
 from tilesrv.tiles import CACHE_CONTROL, DISPLAY, MAKER, strong_etag
 from tilesrv.values import BOX, LEVEL, PROBLEMS, grid_of, index_box
+from tilesrv.windows import PlaneQuery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,39 +179,56 @@ def _strips(
 
 
 async def preview(request: Request) -> Response:
-    """The whole image, no longer than `max_size` along either side."""
+    """The whole image, of a volume its middle slice, no longer than `max_size` along either side."""
     context = context_of(request)
     where = PICTURE_PATH.path(request.path_params)
     query = PREVIEW_QUERY.query(request.scope["query_string"])
     served = await context.image(where.id)
-    key = f"preview|{served.tag}|{where.fmt}|{query!r}"
-    etag = strong_etag(key, MAKER)
-    headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
-    if matches(request.headers.get("if-none-match"), etag):
-        return not_modified(etag, headers)
-    body: bytes | None = context.cache.get(key)
-    if body is None:
-        body = await context.heavy.run(key, lambda: _preview(context, served, query, where.fmt), request.receive)
-        context.cache.put(key, body, len(body) + len(key))
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[where.fmt])
+    return await answer(
+        request,
+        f"preview|{served.tag}|{where.fmt}|{query!r}",
+        fmt=where.fmt,
+        headers={},
+        lane=context.heavy,
+        work=lambda: _preview(context, served, query, where.fmt),
+    )
 
 
 def _preview(context: Context, served: Served, query: PreviewQuery, fmt: Format) -> bytes:
     """The whole image as a small picture. Blocking."""
     pyramid = served.pyramid
-    _require_raster(pyramid)
+    if pyramid.info.grid.ndim == 3:
+        return _middle_slice(context, served, query, fmt)
     look = look_of(pyramid.info, query, fmt, context.settings.max_tile_bands)
     method = method_for(pyramid, query.resampling)
-    level = max((k for k, g in enumerate(pyramid.grids) if max(g.shape) >= query.max_size), default=0)
+    level = _just_longer([grid.shape for grid in pyramid.grids], query.max_size)
     grid = pyramid.grids[level]
     _check_size(grid.box, len(look.bands), context.settings.max_request_pixels)
     patch = read_picked(pyramid, grid.box, level, Pick(look.bands, query.t, query.nodata))
-    if max(grid.shape) > query.max_size:
-        # averaging takes every pixel into account where pixels shrink; labels are never averaged
-        patch = resample_to(
-            patch, _shrunk(grid, query.max_size), method="nearest" if method == "nearest" else "average"
-        )
-    return render(patch, look.style, fmt)
+    return render(_fitted(patch, query.max_size, method), look.style, fmt)
+
+
+def _middle_slice(context: Context, served: Served, query: PreviewQuery, fmt: Format) -> bytes:
+    """The middle slice of a volume, in the direction it was taken and true to scale. Blocking."""
+    look = PlaneQuery(**{field.name: getattr(query, field.name) for field in fields(DisplayQuery)})
+    sheets = planes_of(served).sheets
+    sheet = next(sheet for (_, pixels), sheet in sheets.items() if pixels == SQUARE and sheet.view.is_stack)
+    shot = shot_of(context, served, sheet, sheet.view.count // 2, look, fmt)
+    patch = flat(take(served, shot, zoom=_just_longer(sheet.shapes, query.max_size)))
+    return draw(context, served, _fitted(patch, query.max_size, shot.method), look, fmt, shot)
+
+
+def _just_longer(shapes: Sequence[Sequence[int]], longest: int) -> int:
+    """The last of shapes, finest first, that is at least `longest` along its longest side; 0 where none is."""
+    return max((k for k, shape in enumerate(shapes) if max(shape) >= longest), default=0)
+
+
+def _fitted(patch: Patch, longest: int, method: Method) -> Patch:
+    """A picture shrunk to `longest` pixels along its longest side, where it is longer."""
+    if max(patch.grid.shape) <= longest:
+        return patch
+    # averaging takes every pixel into account where pixels shrink; labels are never averaged
+    return resample_to(patch, _shrunk(patch.grid, longest), method="nearest" if method == "nearest" else "average")
 
 
 def _shrunk(grid: Grid, longest: int) -> Grid:

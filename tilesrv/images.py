@@ -52,7 +52,9 @@ PAGE = Table(
 def public(record: Mapping[str, Any], base: str) -> dict[str, Any]:
     """A catalogue record for clients: the store by its address here, not by its place on this machine."""
     root = f"{base}images/{record['id']}"
-    links = {"tiles": f"{root}/tiles", "tilejson": f"{root}/tilejson.json", "preview": f"{root}/preview.jpg"}
+    volume = "z" in record["axes"]
+    shown = {"planes": f"{root}/planes"} if volume else {"tiles": f"{root}/tiles", "tilejson": f"{root}/tilejson.json"}
+    links = {**shown, "preview": f"{root}/preview.jpg"}
     return {**record, "store": f"{root}/zarr", "links": links}
 
 

@@ -126,16 +126,15 @@ def shot_of(context: Context, served: Served, sheet: Sheet, index: int, query: P
 
 
 def draw(context: Context, served: Served, patch: Patch, query: PlaneQuery, fmt: Format, shot: Shot | None) -> bytes:
-    """Bytes of a plane in a format."""
+    """Bytes of a flat plane in a format; `shot` tells which slices it was read from, None for oblique ones."""
     info = served.pyramid.info
     stored = shot.sheet.view.stored(shot.index) if shot is not None and shot.sheet.view.is_stack else None
     units = shot.units if shot is not None else varies(info)
     look = plane_look(info, query, fmt, context.settings.max_tile_bands, stored=stored, units=units)
-    shown = flat(patch)
-    if fmt == RAW and query.physical and shown.valid is not None:
+    if fmt == RAW and query.physical and patch.valid is not None:
         # 0 would be a value like any other, such as that of water
-        shown = replace(shown, array=np.where(shown.valid, shown.array, np.nan).astype(shown.array.dtype))
-    return render(shown, look.style, fmt)
+        patch = replace(patch, array=np.where(patch.valid, patch.array, np.nan).astype(patch.array.dtype))
+    return render(patch, look.style, fmt)
 
 
 def look_headers(
@@ -196,7 +195,7 @@ async def picture(request: Request) -> Response:
 
     def work() -> bytes:
         shot = shot_of(context, served, sheet, where.index, query, where.fmt)
-        return draw(context, served, take(served, shot, zoom=zoom), query, where.fmt, shot)
+        return draw(context, served, flat(take(served, shot, zoom=zoom)), query, where.fmt, shot)
 
     rows, columns = sheet.shapes[zoom]
     return await answer(
@@ -222,7 +221,7 @@ async def tile(request: Request) -> Response:
     def work() -> bytes:
         shot = shot_of(context, served, sheet, where.index, query, where.fmt)
         patch = tile_of(served, shot, (where.z, where.x, where.y), query.tilesize)
-        return draw(context, served, patch, query, where.fmt, shot)
+        return draw(context, served, flat(patch), query, where.fmt, shot)
 
     return await answer(
         request,
@@ -303,7 +302,7 @@ def _oblique(context: Context, served: Served, planes: Planes, target: Grid, que
         )
     except InputError as error:
         raise TooLarge(str(error)) from error
-    return draw(context, served, patch, query, fmt, None)
+    return draw(context, served, flat(patch), query, fmt, None)
 
 
 _PICTURES: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}

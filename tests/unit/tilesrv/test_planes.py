@@ -303,3 +303,18 @@ def test_work_is_bounded(tmp_path: Path, scans: Scans) -> None:
         oblique = client.get(f"/images/ct/planes/oblique.png?{place}")
         assert oblique.status_code == 413
         assert "fewer or larger steps" in oblique.json()["detail"]
+
+
+@pytest.mark.parametrize("image", ["ct", "turned", "tilted", "uneven", "labels"])
+def test_the_preview_of_a_volume_is_its_middle_slice(client: httpx.Client, scans: Scans, image: str) -> None:
+    stack = next(name for name in PLANES if PlaneView.of(scans.grids[image], name).is_stack)
+    middle = f"/images/{image}/planes/{stack}/{scans.grids[image].shape[0] // 2}"
+    found = pixels(client.get(f"/images/{image}/preview.png?max_size=2048"))
+    assert (found == pixels(client.get(f"{middle}.png"))).all()
+    assert max(pixels(client.get(f"/images/{image}/preview.jpg?max_size=9")).shape[:2]) == 9
+
+
+def test_the_record_of_a_volume_leads_to_its_planes(client: httpx.Client) -> None:
+    links = client.get("/images/ct").json()["links"]
+    assert sorted(links) == ["planes", "preview"]
+    assert all(client.get(address).status_code == 200 for address in links.values())
