@@ -78,9 +78,15 @@ def _has_unkept(value: object) -> bool:
     return isinstance(value, list) and any(_has_unkept(part) for part in cast("list[object]", value))
 
 
-async def read_object(request: Request, *, limit: int, known: tuple[str, ...]) -> dict[str, Any]:
-    """A JSON object without members other than `known`. Raises InputError, TooLarge, UnsupportedMedia."""
-    value = await parse_body(await read_body(request, limit=limit))
+async def read_object(
+    request: Request, *, limit: int, known: tuple[str, ...], optional: bool = False
+) -> dict[str, Any]:
+    """A JSON object without members other than `known`; where it is optional, no body says nothing.
+
+    Raises InputError, TooLarge, UnsupportedMedia.
+    """
+    body = await read_body(request, limit=limit)
+    value = {} if optional and not body else await parse_body(body)
     if not isinstance(value, dict):
         raise InputError(f"the body is not a JSON object with {', '.join(known)}")
     members = cast("dict[str, Any]", value)

@@ -44,7 +44,7 @@ def find_bands(info: ImageInfo, wanted: Sequence[BandChoice]) -> tuple[int, ...]
         else:
             unknown.append(choice.name)
     if unknown:
-        shown = ", ".join(name[:40] for name in list(names)[:12]) + (", …" if len(names) > 12 else "")
+        shown = ", ".join(band.name[:40] for band in info.bands[:12]) + (", …" if len(info.bands) > 12 else "")
         raise InputError(
             f"image {info.id} has no band {', '.join(unknown)[:100]}; it has {len(info.bands)}, counted from 1: {shown}"
         )

@@ -158,10 +158,10 @@ def layer_document(layer: Layer, latest: int, root: str) -> dict[str, Any]:
 
 
 async def paint_mask(request: Request) -> Response:
-    """Paint a layer, or what changed since, as a job. `{"mode", "rule", "fill_between"}`, all optional."""
+    """Paint a layer, or what changed since, as a job. The body, optional like each of its members, says how."""
     context = context_of(request)
     where = LAYER.path(request.path_params)
-    members = await read_object(request, limit=BODY_LIMIT, known=("mode", "rule", "fill_between"))
+    members = await read_object(request, limit=BODY_LIMIT, known=("mode", "rule", "fill_between"), optional=True)
     served = await context.image(where.id)
     arguments = ["rasterize", served.pyramid.id, f"--layer={check_layer_name(where.layer)}", *_options(members)]
 
@@ -298,7 +298,7 @@ MASKS_SCHEMA: dict[str, Any] = {
     },
 }
 _BODY = {
-    "required": True,
+    "required": False,
     "content": {
         "application/json": {
             "schema": {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimage.errors import InputError, NotFound
+from bigimage.errors import InputError, NotFound, Unsupported
 from bigimage.geometry.box import IndexBox
 from bigimage.geometry.tiling import mercator_box, mercator_lattice
 from bigimage.model.patch import Patch
@@ -128,7 +128,9 @@ def method_for(pyramid: Pyramid, asked: str | None) -> Method:
 def tile_patch(
     served: Served, tms: str, address: tuple[int, int, int], tile: int, pick: Pick, *, method: Method, budget: int
 ) -> Patch:
-    """A tile of either tile set."""
+    """A tile of either tile set. Raises NotFound for one that does not exist, Unsupported for a volume, TooLarge."""
+    if served.pyramid.info.grid.ndim != 2:
+        raise Unsupported("a volume has no map tiles; its slices are served as planes")
     if tms == NATIVE:
         return native_tile(served, address, tile, pick)
     return mercator_tile(served, address, tile, pick, method=method, budget=budget)

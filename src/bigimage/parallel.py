@@ -112,10 +112,12 @@ def _on_cluster(address: str, function: Callable[[T], R], units: Sequence[T], on
     """Run units on a dask.distributed scheduler; a unit lost with its worker runs again elsewhere."""
     try:
         import distributed
+        from distributed.comm import resolve_address
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise Unsupported(f"scheduler {address} needs dask.distributed: pip install 'bigimage[cluster]'") from None
     try:
+        resolve_address(address)  # told at once: a client of no address waits, and ends with a traceback
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except ValueError as error:
         raise InputError(f"not the address of a dask scheduler: {address!r} ({error})") from error

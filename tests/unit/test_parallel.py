@@ -105,9 +105,10 @@ def test_an_unknown_scheduler_is_refused(scheduler: str) -> None:
         parallel.run(_square, [1], scheduler=scheduler)
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("scheduler", ["gopher://localhost:1", "tcp://localhost"])
+def test_an_address_that_is_none_is_refused(scheduler: str) -> None:
     with pytest.raises(InputError, match="not the address of a dask scheduler"):
-        parallel.run(_square, [1], scheduler="gopher://localhost:1")
+        parallel.run(_square, [1], scheduler=scheduler)
 
 
 def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

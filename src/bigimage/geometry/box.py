@@ -33,13 +33,18 @@ class IndexBox:
         return cls((0,) * len(shape), tuple(int(n) for n in shape))
 
     @classmethod
-    def of_slices(cls, slices: Sequence[slice], shape: Sequence[int]) -> "IndexBox":
-        """Box of unit-step slices over `shape`, with Python's rules for negative and missing ends."""
+    def of_slices(cls, slices: Sequence[object], shape: Sequence[int]) -> "IndexBox":
+        """Box of unit-step slices over `shape`, with Python's rules for negative and missing ends.
+
+        Raises InputError for anything but one such slice for each axis.
+        """
         if len(slices) != len(shape):
             raise InputError(f"{len(slices)} slices given for {len(shape)} spatial axes")
         start: list[int] = []
         stop: list[int] = []
         for part, size in zip(slices, shape, strict=True):
+            if not isinstance(part, slice):
+                raise InputError(f"{part!r} is not a slice; the index k is slice(k, k + 1)")
             first, last, step = part.indices(int(size))
             if step != 1:
                 raise InputError(f"slice {part} has a step; read a coarser level instead")

@@ -153,10 +153,10 @@ def shape_of_member(
         return None
     required, optional = FIELDS[name]
     before = len(problems)
-    problems.extend(Problem("missing", f"{place}/{k}", f"a {name} needs it") for k in required if k not in fields)
+    problems.extend(Problem("missing", f"{place}/{k}", f"`{name}` needs it") for k in required if k not in fields)
     for key in fields:
         if key not in ("type", *required, *optional):
-            problems.append(Problem("unknown", f"{place}/{key[:40]}", f"a {name} has no such field"))
+            problems.append(Problem("unknown", f"{place}/{key[:40]}", f"`{name}` has no such field"))
     if len(problems) > before:
         return None
     reader = _Reader(fields, place, ndim, grid, problems)

@@ -33,6 +33,8 @@ def test_slices_follow_python() -> None:
 def test_slices_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="read a coarser level"):
         IndexBox.of_slices((slice(0, 10, 2), slice(None)), (100, 50))
+    with pytest.raises(InputError, match="5 is not a slice"):
+        IndexBox.of_slices((5, slice(None)), (100, 50))
     with pytest.raises(InputError, match="1 slices given for 2 spatial axes"):
         IndexBox.of_slices((slice(None),), (100, 50))
     with pytest.raises(InputError, match="differ in dimensions"):

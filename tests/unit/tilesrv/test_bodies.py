@@ -73,6 +73,7 @@ def test_pairs_of_surrogates_and_escaped_backslashes_are_fine() -> None:
 
 def test_an_object_has_known_members_only() -> None:
     assert asyncio.run(read_object(request(b'{"a": 1}'), limit=99, known=("a", "b"))) == {"a": 1}
-    for body in (b"[]", b'{"c": 1}'):
+    assert asyncio.run(read_object(request(b""), limit=99, known=("a",), optional=True)) == {}
+    for body in (b"", b"[]", b'{"c": 1}'):
         with pytest.raises(InputError):
             asyncio.run(read_object(request(body), limit=99, known=("a", "b")))

@@ -48,6 +48,8 @@ def test_bands_are_counted_from_one_or_named() -> None:
 def test_bands_that_do_not_exist_are_named(wanted: str) -> None:
     with pytest.raises(InputError, match=wanted.split(",")[-1]):
         find_bands(info("red", "green", "blue"), BANDS.parse(wanted))
+    with pytest.raises(InputError, match=r"b1, b2, b3$"):
+        find_bands(info("red", "green", "blue"), BANDS.parse(wanted))
 
 
 @pytest.mark.parametrize("wanted", ["0", "", ",", "1,", "a" * 65, "9999999999", ",".join(["1"] * 257)])

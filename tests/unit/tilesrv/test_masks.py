@@ -141,6 +141,7 @@ def test_planes_of_a_layer_have_the_pixels_that_are_asked_for(
     square = colours(client.get(f"{place}.png"))
     assert square.shape[0] == pytest.approx(2.5 * stored.shape[0], abs=1)  # slices lie 2.5 pixels apart
     assert not colours(client.get(f"{place}.png?pixels=stored&hide=3")).any()
+    assert client.get(f"/images/scan/masks/{mode}/tiles/native/0/0/0.png").status_code == 501
 
 
 def test_an_edit_is_painted_soon_and_changes_the_etag(space: Workspace, client: httpx.Client) -> None:
@@ -226,6 +227,9 @@ def test_a_removed_layer_is_gone(space: Workspace, client: httpx.Client) -> None
         ("/images/scene/masks/none/tiles/native/0/0/0.jpg", 400),
         ("/images/scene/live-mask/tiles/native/9/0/0.png", 404),
         ("/images/scan/live-mask/tiles/native/0/0/0.png", 501),
+        ("/images/scan/tiles/native/0/0/0.png", 501),
+        ("/images/scan/tiles/native/0/0/0.npy", 501),
+        ("/images/scan/tiles/WebMercatorQuad/0/0/0.png", 501),
     ],
 )
 def test_what_does_not_exist_is_told(client: httpx.Client, path: str, status: int) -> None:
@@ -237,3 +241,10 @@ def test_what_does_not_exist_is_told(client: httpx.Client, path: str, status: in
 @pytest.mark.parametrize("body", [{"mode": "fancy"}, {"rule": 3}, {"fill_between": "yes"}, {"speed": 9}])
 def test_paint_jobs_that_make_no_sense_are_refused(client: httpx.Client, body: dict[str, Any]) -> None:
     assert client.post("/images/scene/masks/town", json=body).status_code == 400
+
+
+def test_painting_needs_no_body(client: httpx.Client) -> None:
+    job = finished(client, client.post("/images/scene/masks/semantic"))
+    assert job["state"] == "done"
+    (told,) = client.get("/images/scene/masks").json()["masks"]
+    assert (told["mode"], told["rule"], told["current"]) == ("semantic", "center", True)
