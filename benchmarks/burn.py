@@ -1,12 +1,18 @@
 """Burning polygons: bigimage beside rasterio (GDAL) and rusterize, the same shapes, the same shards, the same pixels.
 
-Every contender lives in a process of its own that loads the shapes once; the runs are interleaved, so that a busy
-machine slows all alike. Time starts with shapely geometries and ends with the last shard painted; memory is the peak
-of the process, in what it added and what it held before (shapes and libraries). In a first run, which is not timed,
-each shard's pixels are compared by checksum.
+Every contender lives in a process of its own; the runs are interleaved, so that a busy machine slows all alike. Time
+starts with shapely geometries and ends with the last shard painted; memory is the peak of the process, in what it added
+and what it held before (shapes and libraries). In a first run, which is not timed, each shard's pixels are compared by
+checksum.
 
     python benchmarks/burn.py --case buildings --count 100000 --side 20480
-    python benchmarks/burn.py --case outlines --count 500 --side 20480
+    python benchmarks/burn.py --case buildings --count 1000000 --side 81920 --sample 64 --repeat 2
+    python benchmarks/burn.py --case outlines --count 5000 --side 81920 --sample 12 --repeat 1
+
+Outlines are made while they are needed, a few at a time, because all of them do not fit into memory as shapely holds
+them; making them is not timed. With `--sample` contenders burn a sample of the shards, chosen evenly; what is done once
+for the whole scene is done and counted whole, and the time of all shards is estimated from those of the sample.
+`bigimage-all` burns every shard, which tells how near such an estimate is.
 
 rusterize is not a dependency of the project: `pip install rusterize` first.
 """
@@ -17,19 +23,30 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import local
+from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 SHARD = 4096
-CONTENDERS = ("bigimage", "bigimage-2", "rasterio", "rusterize", "rusterize-whole")
+BATCH = 16
+"""Outlines made at a time."""
+CONTENDERS = ("bigimage", "bigimage-2", "rasterio", "rusterize")
+WHOLE = ("bigimage-all", "rusterize-whole")
+"""Contenders that burn every shard, whatever the sample."""
+Shapes = NDArray[np.object_]
+Shard = tuple[int, tuple[int, int, int, int]]
+"""Number; row start, row stop, column start, column stop."""
 
 
-def buildings(count: int, side: int) -> np.ndarray:
+def buildings(count: int, side: int) -> Shapes:
     """L-shaped polygons of 6 to 30 pixels, turned at random, anywhere."""
     rng = np.random.default_rng(1)
     outline = np.array([[-1, -1], [1, -1], [1, 0.2], [0.3, 0.2], [0.3, 1], [-1, 1], [-1, -1]]) / 2
@@ -37,60 +54,139 @@ def buildings(count: int, side: int) -> np.ndarray:
     angle = rng.uniform(0, np.pi, (count, 1))
     x, y = np.moveaxis(outline * size, -1, 0)
     turned = np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], axis=-1)
-    return shapely.polygons(rng.uniform(0, side, (count, 1, 2)) + turned)
+    return np.asarray(shapely.polygons(rng.uniform(0, side, (count, 1, 2)) + turned), dtype=object)
 
 
-def outlines(count: int, side: int, *, vertices: int = 50_000) -> np.ndarray:
-    """Multipolygons of three parts with two holes each and smooth natural outlines, together `vertices` vertices."""
-    rng = np.random.default_rng(2)
+def outline(number: int, side: int, *, vertices: int = 50_000) -> shapely.MultiPolygon:
+    """Three parts with two holes each and smooth natural outlines, together `vertices` vertices."""
+    rng = np.random.default_rng([2, number])
     each = vertices // 9
     waves = np.arange(1, 40)
+    angle = np.linspace(0, 2 * np.pi, each, endpoint=False)
+    turn = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
-    def ring(x: float, y: float, radius: float) -> np.ndarray:
-        angle = np.linspace(0, 2 * np.pi, each, endpoint=False)
+    def ring(x: float, y: float, radius: float) -> NDArray[np.float64]:
+        waved = np.zeros(each // 2 + 1, np.complex128)
         phase = rng.uniform(0, 2 * np.pi, len(waves))
-        bulge = (rng.normal(0, 0.25, len(waves)) / waves**1.3) @ np.cos(np.outer(waves, angle) + phase[:, None])
-        reach = radius * np.exp(0.5 * bulge)
-        points = np.stack([x + reach * np.cos(angle), y + reach * np.sin(angle)], axis=1)
+        waved[1:40] = rng.normal(0, 0.25, len(waves)) / waves**1.3 * np.exp(1j * phase) * each / 2
+        reach = radius * np.exp(0.5 * np.fft.irfft(waved, each))
+        points = (x, y) + reach[:, None] * turn
         return np.concatenate([points, points[:1]])
 
-    shapes = []
-    for _ in range(count):
-        x, y = rng.uniform(0, side, 2)
-        radius = rng.uniform(300, 1500)
-        parts = []
-        for k in range(3):
-            cx, cy = x + 2.2 * radius * np.cos(2.1 * k), y + 2.2 * radius * np.sin(2.1 * k)
-            holes = [ring(cx + s * radius / 3, cy, radius / 6) for s in (-1, 1)]
-            parts.append(shapely.Polygon(ring(cx, cy, radius), holes))
-        shapes.append(shapely.MultiPolygon(parts))
-    return np.array(shapes)
+    x, y = rng.uniform(0, side, 2)
+    radius = rng.uniform(300, 1500)
+    parts: list[shapely.Polygon] = []
+    for k in range(3):
+        cx, cy = x + 2.2 * radius * np.cos(2.1 * k), y + 2.2 * radius * np.sin(2.1 * k)
+        holes = [ring(cx + s * radius / 3, cy, radius / 6) for s in (-1, 1)]
+        parts.append(shapely.Polygon(ring(cx, cy, radius), holes))
+    return shapely.MultiPolygon(parts)
 
 
-def shards(side: int) -> Iterator[tuple[int, int, int, int]]:
-    """(row start, row stop, column start, column stop)."""
-    for y in range(0, side, SHARD):
-        for x in range(0, side, SHARD):
-            yield y, min(y + SHARD, side), x, min(x + SHARD, side)
+class Buildings:
+    """Small shapes, all of them in memory."""
+
+    def __init__(self, count: int, side: int) -> None:
+        self.count = count
+        self.shapes = buildings(count, side)
+
+    def batches(self) -> Iterator[Shapes]:
+        """All shapes in order, as many at a time as are in memory anyway."""
+        yield self.shapes
+
+    def indexed(self) -> Shapes:
+        """What peers index."""
+        return self.shapes
+
+    def take(self, numbers: NDArray[np.int64]) -> Shapes:
+        """Some shapes."""
+        return self.shapes[numbers]
 
 
-Check = Callable[[int, np.ndarray], None]
+class Outlines:
+    """Huge shapes, made when they are needed."""
+
+    def __init__(self, count: int, side: int) -> None:
+        self.count, self.side = count, side
+
+    def batches(self) -> Iterator[Shapes]:
+        """All shapes in order, few at a time."""
+        for first in range(0, self.count, BATCH):
+            yield self.take(np.arange(first, min(first + BATCH, self.count)))
+
+    def indexed(self) -> Shapes:
+        """Boxes in place of shapes."""
+        return self._boxes
+
+    @cached_property
+    def _boxes(self) -> Shapes:
+        bounds = np.concatenate([shapely.bounds(some) for some in self.batches()])
+        return np.asarray(shapely.box(*bounds.T), dtype=object)
+
+    def take(self, numbers: NDArray[np.int64]) -> Shapes:
+        """Some shapes."""
+        made = np.empty(len(numbers), object)
+        made[:] = [outline(k, self.side) for k in numbers.tolist()]
+        return made
 
 
-def run_bigimage(shapes: np.ndarray, side: int, check: Check, *, threads: int = 1) -> dict[str, float]:
+CASES: dict[str, type[Buildings] | type[Outlines]] = {"buildings": Buildings, "outlines": Outlines}
+Scene = Buildings | Outlines
+
+
+def shards(side: int) -> list[Shard]:
+    """All shards of a square."""
+    corners = [(y, x) for y in range(0, side, SHARD) for x in range(0, side, SHARD)]
+    return [(k, (y, min(y + SHARD, side), x, min(x + SHARD, side))) for k, (y, x) in enumerate(corners)]
+
+
+def sampled(every: Sequence[Shard], size: int) -> list[Shard]:
+    """A systematic sample: one of each so many, from a start drawn with a fixed seed."""
+    if not 0 < size < len(every):
+        return list(every)
+    step = len(every) / size
+    start = np.random.default_rng(6).uniform(0, step)
+    return [every[int(start + k * step)] for k in range(size)]
+
+
+Check = Callable[[int, NDArray[Any]], None]
+
+
+class Clock:
+    """Seconds that named steps took; what lies between them does not count."""
+
+    def __init__(self) -> None:
+        self.seconds = {"prepare": 0.0, "burn": 0.0, "cpu": 0.0}
+
+    @contextmanager
+    def step(self, name: str) -> Generator[None]:
+        """Time what is done within."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.seconds[name] += time.perf_counter() - wall
+        self.seconds["cpu"] += time.process_time() - cpu
+
+
+def run_bigimage(
+    scene: Scene, side: int, chosen: Sequence[Shard], check: Check, *, threads: int = 1
+) -> dict[str, float]:
     from bigimage.geometry.box import IndexBox
     from bigimage.geometry.frame import PixelFrame
     from bigimage.geometry.grid import Grid
-    from bigimage.rasterize.burn import burn, prepare
+    from bigimage.rasterize.builder import Builder
+    from bigimage.rasterize.burn import burn
 
-    start = time.perf_counter()
-    grid = Grid.from_transform((1, 0, 0, 0, -1, side), (side, side), PixelFrame("benchmark"))
-    prepared = prepare(shapes, grid)
-    ready = time.perf_counter()
-    values = np.arange(1, len(shapes) + 1, dtype=np.uint32)
+    clock = Clock()
+    builder = Builder(Grid.from_transform((1, 0, 0, 0, -1, side), (side, side), PixelFrame("b")), workers=threads)
+    for some in scene.batches():
+        with clock.step("prepare"):
+            builder.add(some)
+    with clock.step("prepare"):
+        prepared = builder.finish()
+    values = np.arange(1, scene.count + 1, dtype=np.uint32)
     buffers = local()
 
-    def shard(item: tuple[int, tuple[int, int, int, int]]) -> None:
+    def shard(item: Shard) -> None:
         number, (y0, y1, x0, x1) = item
         if not hasattr(buffers, "pixels"):
             buffers.pixels = np.empty(SHARD * SHARD, np.uint32)
@@ -98,69 +194,78 @@ def run_bigimage(shapes: np.ndarray, side: int, check: Check, *, threads: int = 
         pixels[:] = 0
         check(number, burn(prepared, values, IndexBox((y0, x0), (y1, x1)), out=pixels))
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(shard, enumerate(shards(side))):
+    with clock.step("burn"), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(shard, chosen):
             pass
-    return {"prepare": ready - start, "burn": time.perf_counter() - ready}
+    return clock.seconds
 
 
-def run_rasterio(shapes: np.ndarray, side: int, check: Check) -> dict[str, float]:
+def run_peer(
+    scene: Scene, side: int, chosen: Sequence[Shard], check: Check, *, burn: Callable[..., NDArray[Any]]
+) -> dict[str, float]:
+    clock = Clock()
+    indexed = scene.indexed()
+    with clock.step("prepare"):
+        tree = shapely.STRtree(indexed)
+    for number, (y0, y1, x0, x1) in chosen:
+        bounds = (x0, side - y1, x1, side - y0)
+        with clock.step("burn"):
+            found = np.sort(tree.query(shapely.box(*bounds)))
+        shapes = scene.take(found)
+        with clock.step("burn"):
+            pixels = np.zeros((y1 - y0, x1 - x0), np.uint32)
+            if len(found):
+                pixels = burn(shapes, found + 1, bounds, pixels)
+        check(number, pixels)
+    return clock.seconds
+
+
+def burn_rasterio(
+    shapes: Shapes, values: NDArray[Any], bounds: tuple[int, int, int, int], pixels: NDArray[Any]
+) -> NDArray[Any]:
     from affine import Affine
     from rasterio.features import rasterize
 
-    start = time.perf_counter()
-    tree = shapely.STRtree(shapes)
-    ready = time.perf_counter()
-    for number, (y0, y1, x0, x1) in enumerate(shards(side)):
-        found = np.sort(tree.query(shapely.box(x0, side - y1, x1, side - y0)))
-        pixels = np.zeros((y1 - y0, x1 - x0), np.uint32)
-        if len(found):
-            pairs = zip(shapes[found], (found + 1).tolist(), strict=True)
-            rasterize(pairs, out=pixels, transform=Affine(1, 0, x0, 0, -1, side - y0))
-        check(number, pixels)
-    return {"prepare": ready - start, "burn": time.perf_counter() - ready}
+    pairs = zip(shapes, values.tolist(), strict=True)
+    return rasterize(pairs, out=pixels, transform=Affine(1, 0, bounds[0], 0, -1, bounds[3]))
 
 
-def run_rusterize(shapes: np.ndarray, side: int, check: Check) -> dict[str, float]:
-    from rusterize import rusterize
+def burn_rusterize(
+    shapes: Shapes, values: NDArray[Any], bounds: tuple[int, int, int, int], pixels: NDArray[Any]
+) -> NDArray[Any]:
+    from rusterize import rusterize  # pyright: ignore[reportMissingImports]
 
-    start = time.perf_counter()
-    tree = shapely.STRtree(shapes)
-    ready = time.perf_counter()
-    for number, (y0, y1, x0, x1) in enumerate(shards(side)):
-        found = np.sort(tree.query(shapely.box(x0, side - y1, x1, side - y0)))
-        pixels = np.zeros((y1 - y0, x1 - x0), np.uint32)
-        if len(found):
-            pixels = rusterize(
-                shapes[found],
-                out_shape=pixels.shape,
-                extent=(x0, side - y1, x1, side - y0),
-                burn=(found + 1).astype(np.uint32),
-                background=0,
-                dtype="uint32",
-                encoding="numpy",
-            ).reshape(pixels.shape)
-        check(number, pixels)
-    return {"prepare": ready - start, "burn": time.perf_counter() - ready}
-
-
-def run_rusterize_whole(shapes: np.ndarray, side: int, check: Check) -> dict[str, float]:
-    from rusterize import rusterize
-
-    start = time.perf_counter()
-    pixels = rusterize(
+    burned: Any = rusterize(
         shapes,
-        out_shape=(side, side),
-        extent=(0, 0, side, side),
-        burn=np.arange(1, len(shapes) + 1, dtype=np.uint32),
+        out_shape=pixels.shape,
+        extent=bounds,
+        burn=values.astype(np.uint32),
         background=0,
         dtype="uint32",
         encoding="numpy",
-    ).reshape(side, side)
-    stop = time.perf_counter()
-    for number, (y0, y1, x0, x1) in enumerate(shards(side)):
+    )
+    return burned.reshape(pixels.shape)
+
+
+def run_rusterize_whole(scene: Scene, side: int, chosen: Sequence[Shard], check: Check) -> dict[str, float]:
+    clock = Clock()
+    shapes = scene.take(np.arange(scene.count))
+    with clock.step("burn"):
+        empty = np.broadcast_to(np.uint32(0), (side, side))
+        pixels = burn_rusterize(shapes, np.arange(1, scene.count + 1), (0, 0, side, side), empty)
+    for number, (y0, y1, x0, x1) in chosen:
         check(number, np.ascontiguousarray(pixels[y0:y1, x0:x1]))
-    return {"prepare": 0.0, "burn": stop - start}
+    return clock.seconds
+
+
+RUNS: dict[str, Callable[..., dict[str, float]]] = {
+    "bigimage": run_bigimage,
+    "bigimage-2": lambda *a: run_bigimage(*a, threads=2),
+    "bigimage-all": run_bigimage,
+    "rasterio": lambda *a: run_peer(*a, burn=burn_rasterio),
+    "rusterize": lambda *a: run_peer(*a, burn=burn_rusterize),
+    "rusterize-whole": run_rusterize_whole,
+}
 
 
 def memory(field: str) -> int:
@@ -171,20 +276,17 @@ def memory(field: str) -> int:
     raise KeyError(field)
 
 
-def serve(contender: str, case: str, count: int, side: int) -> None:
+def serve(contender: str, options: argparse.Namespace) -> None:
     """One contender: load, then run each time a line comes in, and answer with what was measured."""
-    shapes = {"buildings": buildings, "outlines": outlines}[case](count, side)
+    scene = CASES[options.case](options.count, options.side)
     if contender.startswith("bigimage"):
         from bigimage.rasterize.burn import warm
 
         warm()
-    runs: dict[str, Callable[..., dict[str, float]]] = {
-        "bigimage": run_bigimage,
-        "bigimage-2": lambda *a: run_bigimage(*a, threads=2),
-        "rasterio": run_rasterio,
-        "rusterize": run_rusterize,
-        "rusterize-whole": run_rusterize_whole,
-    }
+    else:
+        scene.indexed()
+    every = shards(options.side)
+    chosen = every if contender in WHOLE else sampled(every, options.sample)
     before = memory("VmRSS")
     print("ready", flush=True)
     for line in sys.stdin:
@@ -192,15 +294,14 @@ def serve(contender: str, case: str, count: int, side: int) -> None:
         # the first run compares pixels and is not timed, the others are timed and do not
         comparing = line.strip() == "compare"
         Path("/proc/self/clear_refs").write_text("5")
-        cpu = time.process_time()
 
-        def check(number: int, pixels: np.ndarray, sums: dict[int, int] = sums, comparing: bool = comparing) -> None:
+        def check(number: int, pixels: NDArray[Any], sums: dict[int, int] = sums, comparing: bool = comparing) -> None:
             if comparing:
-                sums[number] = zlib.crc32(pixels)
+                sums[number] = zlib.crc32(pixels.data)
 
-        seconds = runs[contender](shapes, side, check)
-        answer = {**seconds, "cpu": time.process_time() - cpu, "memory": memory("VmHWM") - before}
-        print(json.dumps({**answer, "before": before, "sums": sums}), flush=True)
+        seconds = RUNS[contender](scene, options.side, chosen, check)
+        answer = {**seconds, "memory": memory("VmHWM") - before, "before": before, "sums": sums}
+        print(json.dumps(answer), flush=True)
 
 
 class Contender:
@@ -209,7 +310,7 @@ class Contender:
     def __init__(self, name: str, options: argparse.Namespace) -> None:
         self.name = name
         command = [sys.executable, __file__, "--serve", name, "--case", options.case]
-        command += ["--count", str(options.count), "--side", str(options.side)]
+        command += ["--count", str(options.count), "--side", str(options.side), "--sample", str(options.sample)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.runs: list[dict[str, float]] = []
         self.sums: dict[str, int] = {}
@@ -239,20 +340,30 @@ class Contender:
         self.process.wait()
 
 
-def report(contenders: list[Contender]) -> None:
-    """The table: best and worst wall time, CPU, memory, ratio to bigimage, and whether pixels agree."""
+def report(contenders: list[Contender], *, share: float) -> None:
+    """The table: wall time, CPU, memory, ratio to bigimage, and whether pixels agree.
+
+    `share` is that of the shards which are burned by those who burn a sample: their times of all are estimates.
+    """
     own = contenders[0]
-    base = min(r["prepare"] + r["burn"] for r in own.runs)
-    print("| contender | s, best (worst) | of it prepare | CPU s | peak MB, own + input | times bigimage | pixels |")
-    print("|---|---|---|---|---|---|---|")
+
+    def whole(c: Contender, run: dict[str, float]) -> float:
+        return run["prepare"] + run["burn"] / (1.0 if c.name in WHOLE else share)
+
+    base = min(whole(own, run) for run in own.runs)
+    seconds = "s, best (worst)" if share == 1 else "s for all shards, best (worst)"
+    print(f"| contender | {seconds} | prepare | burn | CPU s | peak MB, own + input | times bigimage | pixels |")
+    print("|---|---|---|---|---|---|---|---|")
     for c in contenders:
-        walls = [r["prepare"] + r["burn"] for r in c.runs]
+        walls = [whole(c, run) for run in c.runs]
         best = c.runs[int(np.argmin(walls))]
-        differ = sum(c.sums[k] != own.sums[k] for k in own.sums)
-        verdict = "same" if not differ else f"{differ} of {len(own.sums)} shards differ"
+        shared = own.sums.keys() & c.sums.keys()
+        differ = sum(c.sums[k] != own.sums[k] for k in shared)
+        verdict = f"same in {len(shared)} shards" if not differ else f"{differ} of {len(shared)} shards differ"
+        told = "" if share == 1 or c.name in WHOLE else ", estimated"
         print(
-            f"| {c.name} | {min(walls):.2f} ({max(walls):.2f}) | {best['prepare']:.2f} | {best['cpu']:.2f} "
-            f"| {c.peak:.0f} + {c.input:.0f} | {min(walls) / base:.1f} | {verdict} |"
+            f"| {c.name} | {min(walls):.2f} ({max(walls):.2f}){told} | {best['prepare']:.2f} | {best['burn']:.2f} "
+            f"| {best['cpu']:.2f} | {c.peak:.0f} + {c.input:.0f} | {min(walls) / base:.1f} | {verdict} |"
         )
 
 
@@ -280,29 +391,40 @@ def ceiling(*, seconds: float = 0.5) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=("buildings", "outlines"), default="buildings")
+    parser.add_argument("--case", choices=tuple(CASES), default="buildings")
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--side", type=int, default=8192)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=list(CONTENDERS), choices=CONTENDERS)
+    parser.add_argument("--sample", type=int, default=0, help="shards that are burned; 0 burns all")
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS + WHOLE)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.case, options.count, options.side)
+        serve(options.serve, options)
         return
-    contenders = [Contender(name, options) for name in options.only]
+    every = len(shards(options.side))
+    share = len(sampled(shards(options.side), options.sample)) / every
+    contenders = [Contender(name, options) for name in options.only or named(options.case, share)]
     try:
         for c in contenders:
             c.answer()
         print(f"{options.count:,} {options.case} on {options.side}×{options.side}, shards of {SHARD}, uint32")
+        if share < 1:
+            print(f"A sample of {share * every:.0f} of {every} shards, one of each {1 / share:.1f} in their order.")
         for word in ["compare"] + ["time"] * options.repeat:
             for c in contenders:
                 c.order(word)
-        report(contenders)
+        report(contenders, share=share)
         print(f"two threads here do {ceiling():.2f} times the arithmetic of one")
     finally:
         for c in contenders:
             c.close()
+
+
+def named(case: str, share: float) -> tuple[str, ...]:
+    """Contenders that make sense: no sample is needed of what is burned whole, and not all outlines fit in memory."""
+    whole = () if case == "outlines" or share < 1 else ("rusterize-whole",)
+    return (*CONTENDERS, *(("bigimage-all",) if share < 1 else whole))
 
 
 if __name__ == "__main__":

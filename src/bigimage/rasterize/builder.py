@@ -228,11 +228,11 @@ class Builder:
             rings=rings,
             pieces=pieces,
             piece_box=piece_box,
-            kind=kinds[place],
-            source=source[place],
+            kind=self._ordered(kinds, place),
+            source=self._ordered(source, place),
             first=first,
-            detail=_joined([g.detail for g in groups], np.int32)[place],
-            box=box[place],
+            detail=self._ordered(_joined([g.detail for g in groups], np.int32), place),
+            box=self._ordered(box, place),
             pens=_joined(self._pens, np.float64, 4),
             runs=_joined(self._runs, np.int64, 3),
             run_first=offsets(np.array([len(r) for r in self._runs], np.int64)),
@@ -268,6 +268,17 @@ class Builder:
 
         self._in_parts(measure, into)
         return rings, pieces, piece_box
+
+    def _ordered(self, rows: NDArray[T], place: NDArray[np.int64]) -> NDArray[T]:
+        """Rows in the order of `place`."""
+        out = np.empty_like(rows)
+
+        def take(some: slice) -> None:
+            # places are right; only with a mode other than "raise" are rows written where they belong at once
+            np.take(rows, place[some], axis=0, out=out[some], mode="clip")
+
+        self._in_parts(take, np.arange(len(place) + 1))
+        return out
 
     def _in_parts(self, work: Callable[[slice], None], ends: NDArray[np.int64]) -> None:
         """Do work on all of some groups, in slices of about equal weight, from several threads; `ends` as `offsets`."""
