@@ -5,8 +5,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 SERVER_USER = "postgres"
@@ -30,9 +31,37 @@ def has_postgis() -> bool:
     return (Path(config.stdout.strip() or usual) / "extension" / "postgis.control").is_file()
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that can be stopped and started again."""
+
+    folder: Path
+    """Programs."""
+    place: Path
+    options: str
+    url: str
+    """Of its maintenance database, ending in `/postgres`."""
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        place = self.place
+        _run(self.folder / "pg_ctl", "-D", place / "data", "-w", "-o", self.options, "-l", place / "log", "start")
+
+    def stop(self) -> None:
+        """Stop at once, as when the machine fails."""
+        _run(self.folder / "pg_ctl", "-D", self.place / "data", "-m", "immediate", "-w", "stop")
+
+
 @contextmanager
-def server(*, durable: bool = False) -> Iterator[str]:
+def server(*, durable: bool = False) -> Generator[str]:
     """A running server: the URL of its maintenance database, ending in `/postgres`."""
+    with machine(durable=durable) as made:
+        yield made.url
+
+
+@contextmanager
+def machine(*, durable: bool = False) -> Generator[Server]:
+    """A running server that a test may stop, and must start again before it ends."""
     folder = programs()
     assert folder is not None
     with tempfile.TemporaryDirectory(prefix="bigimage-postgres-") as made:
@@ -41,14 +70,15 @@ def server(*, durable: bool = False) -> Iterator[str]:
             shutil.chown(place, SERVER_USER, SERVER_USER)
         port = _free_port()
         _run(folder / "initdb", "-D", place / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
-        # the tests kill clients, never the server or the machine, so nothing needs to reach the disk
+        # the tests kill clients, never the machine, so nothing needs to reach the disk
         sync = "on" if durable else "off"
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={place} -c fsync={sync}"
-        _run(folder / "pg_ctl", "-D", place / "data", "-w", "-o", options, "-l", place / "log", "start")
+        running = Server(folder, place, options, f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        running.start()
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            yield running
         finally:
-            _run(folder / "pg_ctl", "-D", place / "data", "-m", "immediate", "-w", "stop")
+            running.stop()
 
 
 def _free_port() -> int:

@@ -188,6 +188,11 @@ class Database(ABC):
             return None
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
+    def check(self) -> None:
+        """Ask for the version of the tables, to see that the database answers. Raises BackendError."""
+        with self.reading() as connection:
+            self.fetch(connection, "SELECT version_num FROM alembic_version")
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -224,6 +224,10 @@ class AnnotationStore(Protocol):
         """Begin to wait for changes by anybody, in this process or another. Raises BackendError."""
         ...
 
+    def check(self) -> None:
+        """Ask the database something, to see that it answers. Raises BackendError."""
+        ...
+
     def compact(self) -> None:
         """Give space back and refresh what the database knows about its tables; no history is lost."""
         ...

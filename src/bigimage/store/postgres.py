@@ -29,6 +29,8 @@ TABLES_LOCK = 0x62696769
 NAMES_LOCK = 0x6269676E
 """First number of the advisory locks on names."""
 CHANNEL = "bigimage_changes"
+CONNECT_SECONDS = 10
+"""How long a server may take to answer where the URL says nothing of it; psycopg would wait two minutes."""
 MANY = 10_000
 """Loads of so many rows are followed by fresh statistics, without which the planner takes the tables for empty."""
 VIEW = """
@@ -64,8 +66,14 @@ class PostgresDatabase(Database):
         if not parsed.drivername.startswith("postgresql"):
             raise InputError(f"{parsed.render_as_string()} is not the URL of a PostgreSQL database")
         self.url = parsed.render_as_string(hide_password=True)
+        self.waiting: dict[str, Any] = {} if "connect_timeout" in parsed.query else {"connect_timeout": CONNECT_SECONDS}
+        """How long connections may take, where the URL does not say it."""
         self.engine = sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_size=8, max_overflow=56, pool_pre_ping=True
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=8,
+            max_overflow=56,
+            pool_pre_ping=True,
+            connect_args=self.waiting,
         )
         self._cursors = count()
         event.listen(self.engine, "connect", _set_up)
@@ -195,7 +203,7 @@ class PostgresWatch:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._raw = psycopg.connect(url, autocommit=True)
+        self._raw = psycopg.connect(url, autocommit=True, **database.waiting)
         self._raw.execute(f"LISTEN {CHANNEL}")
 
     def wait(self, seconds: float) -> bool:

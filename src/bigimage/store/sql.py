@@ -401,6 +401,10 @@ class SqlStore:
         """Begin to wait for changes by anybody; see the door."""
         return self.database.watch()
 
+    def check(self) -> None:
+        """Ask the database something, to see that it answers. Raises BackendError."""
+        self.database.check()
+
     def compact(self) -> None:
         """Forget idempotency keys of the week before last, give space back, refresh statistics."""
         table = tables.once
