@@ -74,6 +74,7 @@ READING = _BOTH | {
     "empty": "`drop` leaves out rows and features without a geometry; a file that has any is refused by default.",
     "outside": "`drop` leaves out what lies outside the image; a file that has any is refused by default.",
     "as": "What masks become: `masks` or `outlines`.",
+    "volume": "Which volume of a file with several is read, counted from 0; `all`: each is a layer.",
 }
 """Options of formats that are read."""
 

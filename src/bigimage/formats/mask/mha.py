@@ -14,8 +14,8 @@ import numpy as np
 from bigimage.errors import DataError
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
 from bigimage.formats.mask import slicer
-from bigimage.formats.mask.labelled import HIGHEST, open_labels
-from bigimage.formats.mask.streams import check_mask, flatten, require_known, segment_for, slabs
+from bigimage.formats.mask.labelled import HIGHEST, VOLUMES, open_labels, segments_of
+from bigimage.formats.mask.streams import check_mask, flatten, require_known, slabs
 from bigimage.geometry.dicom import to_centred
 
 NAME = "mha"
@@ -29,7 +29,7 @@ KEEPS = KeepsMask(
     frames=frozenset({"patient"}),
     sheared=True,
 )
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = VOLUMES
 
 TYPES = {1: ("MET_UCHAR", np.dtype("u1")), 2: ("MET_USHORT", np.dtype("<u2")), 4: ("MET_INT", np.dtype("<i4"))}
 LEVEL = 4
@@ -105,10 +105,12 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> M
     """Labels of a file on its own grid; names come from its header, else from the schema."""
     check_options(NAME, OPTIONS, options)
     fields = _fields(path)
-    labels = open_labels(path, context=context, report=report)
+    labels = open_labels(path, context=context, report=report, options=options)
     named = {s.value: s for s in slicer.parse(fields, layers=1, context=context, report=report)}
-    found = sorted(set(named) | labels.values[0])
-    segments = tuple(named.get(value) or segment_for(context, value=value) for value in found)
+    segments = segments_of(labels, context=context, report=report)
+    if labels.layers == 1:
+        found = {segment.value: segment for segment in segments} | named
+        segments = tuple(found[value] for value in sorted(found))
     report.written = len(segments)
     return labels.stream(segments)
 

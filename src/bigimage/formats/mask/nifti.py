@@ -19,7 +19,7 @@ from nibabel.nifti2 import Nifti2Header
 
 from bigimage.errors import DataError
 from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, Segment, check_options
-from bigimage.formats.mask.labelled import HIGHEST, open_labels
+from bigimage.formats.mask.labelled import HIGHEST, VOLUMES, open_labels, segments_of
 from bigimage.formats.mask.streams import (
     check_mask,
     color_of,
@@ -38,7 +38,7 @@ from bigimage.sources.volume_nifti import is_nifti
 NAME = "nifti"
 SUFFIXES = (".nii.gz", ".nii")
 KEEPS = KeepsMask(highest=HIGHEST, names=True, colors=True, frames=frozenset({"patient"}), sheared=True)
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = VOLUMES
 
 LABEL_TABLE = 30
 """Extension code of the label table."""
@@ -147,12 +147,13 @@ def _table(mask: MaskStream) -> str:
 def read(path: Path, *, context: Context, report: Report, options: Options) -> MaskStream:
     """Labels of a file on its own grid; names and colours come from its label table, else from the schema."""
     check_options(NAME, OPTIONS, options)
-    labels = open_labels(path, context=context, report=report)
+    labels = open_labels(path, context=context, report=report, options=options)
     names = _names(path, report)
     segments: list[Segment] = []
-    for value in sorted(labels.values[0]):
-        name, color = names.get(value, (None, None))
-        segments.append(segment_for(context, value=value, name=name, color=color))
+    for segment in segments_of(labels, context=context, report=report):
+        name, color = names.get(segment.value, (None, None)) if labels.layers == 1 else (None, None)
+        named = segment_for(context, value=segment.value, name=name, color=color) if name is not None else segment
+        segments.append(named)
     report.written = len(segments)
     return labels.stream(tuple(segments))
 

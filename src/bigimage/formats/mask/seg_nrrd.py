@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from bigimage.errors import DataError
-from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, check_options
+from bigimage.formats.door import Context, KeepsMask, MaskStream, Options, Report, Segment, check_options
 from bigimage.formats.mask import slicer
-from bigimage.formats.mask.labelled import HIGHEST, open_labels
-from bigimage.formats.mask.streams import check_mask, require_known, segment_for, slabs
+from bigimage.formats.mask.labelled import HIGHEST, VOLUMES, Labelled, open_labels, segments_of
+from bigimage.formats.mask.streams import check_mask, require_known, slabs
 from bigimage.geometry.dicom import to_centred
 from bigimage.geometry.grid import Grid
 
@@ -31,7 +31,7 @@ KEEPS = KeepsMask(
     frames=frozenset({"patient"}),
     sheared=True,
 )
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = VOLUMES
 
 TYPES = {1: ("unsigned char", np.dtype("u1")), 2: ("unsigned short", np.dtype("<u2")), 4: ("int", np.dtype("<i4"))}
 LONGEST_HEADER = 16 << 20
@@ -135,20 +135,22 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> M
     """Segments of a file on its own grid. A plain NRRD label volume gets its names from the schema."""
     check_options(NAME, OPTIONS, options)
     fields = header_pairs(path)
-    labels = open_labels(path, context=context, report=report)
-    segments = slicer.parse(fields, layers=labels.layers, context=context, report=report)
-    if not any(map(slicer.KEY.fullmatch, fields)):
-        segments = tuple(
-            segment_for(context, value=value, layer=layer)
-            for layer, values in enumerate(labels.values)
-            for value in sorted(values)
-        )
+    labels = open_labels(path, context=context, report=report, options=options)
+    if any(map(slicer.KEY.fullmatch, fields)):
+        segments = slicer.parse(fields, layers=labels.layers, context=context, report=report)
+        _check_values(labels, segments, report)
+    else:
+        segments = segments_of(labels, context=context, report=report)
+    report.written = len(segments)
+    return labels.stream(segments)
+
+
+def _check_values(labels: Labelled, segments: Sequence[Segment], report: Report) -> None:
+    """Note values that no segment has."""
     known = {(segment.layer, segment.value) for segment in segments}
     for layer, values in enumerate(labels.values):
         if lost := sorted(v for v in values if (layer, v) not in known):
             report.problem("value", f"layer {layer}", f"voxels hold {_some(lost)}, which no segment has")
-    report.written = len(segments)
-    return labels.stream(segments)
 
 
 def _some(values: Sequence[int]) -> str:

@@ -77,3 +77,15 @@ def test_uneven_slices_are_refused(tmp_path):
     grid = grids()["uneven"]
     with pytest.raises(Unsupported, match="uneven"):
         written(mha, tmp_path / "m.mha", stream(labels(), grid), context_of(grid))
+
+
+def test_no_channel_of_a_file_is_lost(tmp_path):
+    grid = grids()["axial"]
+    image = sitk.Compose([sitk.GetImageFromArray((labels() == value).astype(np.uint8)) for value in (1, 7)])
+    image.SetSpacing(grid.spacing[::-1])
+    image.SetOrigin(grid.to_world((0.5, 0.5, 0.5)).tolist())
+    sitk.WriteImage(image, tmp_path / "vectors.mha")
+    mask, report = reread(mha, tmp_path / "vectors.mha", context_of(grid))
+    assert not report.problems
+    assert np.array_equal(everything(mask), [labels() == 1, labels() == 7])
+    assert [(s.layer, s.value, s.label.name) for s in mask.segments] == [(0, 1, "liver"), (1, 1, "Tumör & <Rand>")]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from bigimage.errors import DataError, Unsupported
+from bigimage.errors import DataError, InputError, Unsupported
 from bigimage.formats.mask import nifti
+from bigimage.geometry.dicom import to_centred
 from tests.masks import SEGMENTS, context_of, everything, grids, labels, reread, stream, written
 
 EVEN = ("axial", "flipped", "sagittal", "oblique", "tilted", "single")
@@ -226,3 +227,63 @@ def test_label_table_of_totalsegmentator_is_read(shared_data):
     assert len(names) == len(np.unique(np.asarray(image.dataobj))) - 1
     assert np.array_equal(everything(mask)[0], np.asarray(image.dataobj).T)
     assert not [p for p in report.problems if p.kind != "outside"]
+
+
+def several(path, volumes, grid):
+    """A NIfTI file of several volumes (z, y, x) along its fourth axis, as classifiers write their channels."""
+    affine = np.diag([-1, -1, 1, 1]) @ to_centred(grid, ras=False)
+    nibabel.save(nibabel.Nifti1Image(np.stack([v.T for v in volumes], axis=-1).astype(np.uint8), affine), path)
+    return path
+
+
+def test_files_of_several_volumes_are_read_as_chosen(tmp_path):
+    grid = grids()["oblique"]
+    organs = [labels() == 1, labels() == 2, labels() == 7]
+    path = several(tmp_path / "channels.nii.gz", organs, grid)
+    with pytest.raises(Unsupported, match=r"3 volumes along its fourth axis; choose one with -o volume=0 … 2"):
+        reread(nifti, path, context_of(grid))
+    mask, report = reread(nifti, path, context_of(grid), volume="2")
+    assert np.array_equal(everything(mask)[0], organs[2])
+    assert [segment.label.name for segment in mask.segments] == ["liver"]
+    mask, report = reread(nifti, path, context_of(grid), volume="all")
+    assert not report.problems
+    assert any("each of its 3 layers is taken for a class" in note for note in report.notes)
+    assert np.array_equal(everything(mask), organs)
+    # the schema's labels of the values 1, 2 and 3, of which it has no third
+    assert [(s.layer, s.value, s.label.name) for s in mask.segments] == [
+        (0, 1, "liver"),
+        (1, 1, "Tumör & <Rand>"),
+        (2, 1, "label 3"),
+    ]
+    for wrong in ("3", "-1", "x"):
+        with pytest.raises(InputError, match="from 0 to 2, or all"):
+            reread(nifti, path, context_of(grid), volume=wrong)
+
+
+def test_layers_whose_values_differ_keep_them_and_others_are_refused(tmp_path):
+    grid = grids()["axial"]
+    whole = labels()
+    path = several(tmp_path / "a.nii", [whole * (whole == 1), whole * (whole > 1)], grid)
+    mask, report = reread(nifti, path, context_of(grid), volume="all")
+    assert [(s.layer, s.value, s.label.name) for s in mask.segments] == [
+        (0, 1, "liver"),
+        (1, 2, "Tumör & <Rand>"),
+        (1, 7, "kidney"),
+    ]
+    assert np.array_equal(everything(mask).max(axis=0), whole)
+    path = several(tmp_path / "b.nii", [whole, whole], grid)
+    _, report = reread(nifti, path, context_of(grid), volume="all")
+    assert "2 layers hold the same values" in str(report.problems[0])
+
+
+def test_no_layer_of_a_file_of_vectors_is_lost(tmp_path):
+    grid = grids()["axial"]
+    vectors = np.stack([(labels() == 1).T, (labels() == 7).T], axis=-1)[:, :, :, None, :]
+    path = tmp_path / "vectors.nii"
+    nibabel.save(
+        nibabel.Nifti1Image(vectors.astype(np.uint8), np.diag([-1, -1, 1, 1]) @ to_centred(grid, ras=False)), path
+    )
+    mask, report = reread(nifti, path, context_of(grid))
+    assert not report.problems
+    assert np.array_equal(everything(mask), [labels() == 1, labels() == 7])
+    assert [s.label.name for s in mask.segments] == ["liver", "Tumör & <Rand>"]
