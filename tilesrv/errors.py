@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bigimage.archives import ArchiveTooLarge
 from bigimage.errors import (
     BackendError,
     BigImageError,
@@ -33,8 +34,8 @@ URN = "urn:bigimage:problem:"
 _log = logging.getLogger(__name__)
 _ELSEWHERE = re.compile(r"the annotation database \w+://")
 """How messages begin that tell where a database server is, and as whom it is asked."""
-_FULL = ("disk is full", "No space left on device")
-"""What SQLite and PostgreSQL say then."""
+_FULL = ("disk is full", "No space left on device", "Disk quota exceeded")
+"""What SQLite, PostgreSQL and the system say then."""
 MOST_IN_DETAIL = 10
 """Most problems that the sentence about what happened repeats."""
 
@@ -128,6 +129,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     Stale: (412, "stale"),
     PreconditionRequired: (428, "precondition-required"),
     TooLarge: (413, "too-large"),
+    ArchiveTooLarge: (413, "too-large"),
     UnsupportedMedia: (415, "unsupported-media"),
     TooMany: (429, "too-many"),
     OutOfBounds: (400, "out-of-bounds"),

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bigimage import archives
 from bigimage.errors import DataError, InputError
 from bigimage.exchange.output import Exported
 from bigimage.exchange.vector import imported_dict, vector_format
@@ -21,7 +21,7 @@ from bigimage.formats.mask import FORMATS as MASKS
 from bigimage.formats.vector import FORMATS
 from bigimage.model.problem import Invalid
 from bigimage.pyramid.labels import NAME
-from tilesrv import archives, uploads
+from tilesrv import uploads
 from tilesrv.context import Context, context_of
 from tilesrv.errors import BadRequest, ClientGone, TooLarge
 from tilesrv.featurefields import AT
@@ -32,8 +32,6 @@ from tilesrv.people import author_of
 from tilesrv.routing import USUAL, Endpoint, Operation
 
 T = TypeVar("T")
-MOST_FILES = 1000
-"""Files of an archive that are looked at for annotations."""
 WRITTEN = tuple(name for name in FORMATS if name != "shapefile")
 MEDIA = {
     **{"geojson": "application/geo+json", "geojsonseq": "application/geo+json-seq", "coco": "application/json"},
@@ -239,12 +237,10 @@ async def import_(request: Request) -> Response:
             upload = await uploads.receive_raw(request, folder, name=query.filename or usual, limit=limit)
         chosen: dict[str, Any] = {"options": dict(query.options), "strict": query.strict, "author": author}
         chosen |= {name: True for name in ("repair", "extend_schema") if getattr(query, name)}
-        source = await run_in_threadpool(uploads.content, upload, limit=limit)
 
         def work(stop: Callable[[], bool]) -> Mapping[str, Any]:
             try:
-                path, name = data_of(source, query.format) if source.is_dir() else (source, query.format)
-                done = context.workspace.import_file(image, path, format=name, stop=stop, **chosen)
+                done = context.workspace.import_file(image, upload.file, format=query.format, stop=stop, **chosen)
             except Invalid:
                 raise
             except DataError as error:  # what is damaged is what was sent, not what is stored
@@ -255,30 +251,6 @@ async def import_(request: Request) -> Response:
     finally:
         uploads.discard(folder)
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
-
-
-def data_of(folder: Path, format: str | None) -> tuple[Path, str | None]:
-    """Where in an unpacked archive the annotations lie, and of which format they are.
-
-    That is the folder where some format is made of folders, else its one file of annotations; pictures beside it are no
-    masks. Raises InputError where several files could be meant, or none.
-    """
-    kinds: tuple[Mapping[str, Any], ...] = (FORMATS, MASKS)
-    if format is not None:
-        kinds = ({format: FORMATS[format] if format in FORMATS else MASKS[format]},)
-    if any(module.sniff(folder) for kind in kinds for module in kind.values()):
-        return folder, format
-    # an index of a shapefile begins as its main file does
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix.lower() != ".shx"]
-    for kind in kinds:
-        found = [path for path in files[:MOST_FILES] if any(module.sniff(path) for module in kind.values())]
-        if len(found) > 1:
-            listed = ", ".join(str(path.relative_to(folder)) for path in found[:10])
-            raise InputError(f"the archive holds several files of annotations: {listed}; send the one that is meant")
-        if found:
-            return found[0], format
-    what = f"of format {format}" if format else "of a known format"
-    raise InputError(f"the archive holds no annotations {what} among its first {MOST_FILES} files")
 
 
 REPORT: dict[str, Any] = {

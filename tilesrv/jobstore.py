@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from bigimage.archives import UPLOADS
 from bigimage.errors import BackendError, Conflict, NotFound
 
 JOBS = "jobs"
-UPLOADS = "uploads"
 OUTPUTS = "outputs"
 KEPT = 200
 """Finished jobs whose records are kept."""

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from bigimage.archives import pack
 from bigimage.catalogue import IMAGES
 from bigimage.errors import InputError
 from bigimage.exchange.output import REPORT_SUFFIX
 from bigimage.model.image import slug
-from tilesrv.archives import pack
 from tilesrv.jobstore import Job, JobStore, now, take_lock
 
 COMMAND = ("-m", "bigimage")

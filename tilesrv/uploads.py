@@ -13,8 +13,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from bigimage import archives
 from bigimage.errors import InputError, NotFound
-from tilesrv import archives
 from tilesrv.errors import ClientGone, Forbidden, TooLarge, disk_error
 
 if TYPE_CHECKING:

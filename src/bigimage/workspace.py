@@ -9,12 +9,14 @@ from secrets import token_urlsafe
 from uuid import UUID, uuid4
 
 from bigimage.annotations import Annotations
+from bigimage.archives import UPLOADS
 from bigimage.catalogue import image_folder
 from bigimage.errors import InputError
 from bigimage.exchange.chips import ChipImage, ChipOptions, export_chips, wants_physical
 from bigimage.exchange.layers import export_layer
 from bigimage.exchange.output import Exported, Stop, ignore_progress, never
 from bigimage.exchange.snapshot import Snapshot, frozen_image, read_snapshot, take_snapshot
+from bigimage.exchange.unpacking import annotations_in
 from bigimage.exchange.vector import Imported, export_annotations, import_annotations, source_name
 from bigimage.formats.door import Options
 from bigimage.geometry.box import WorldBox
@@ -424,27 +426,31 @@ class Workspace(Images):
         progress: Progress = ignore_progress,
         stop: Stop = never,
     ) -> Imported:
-        """Store the annotations of a file or folder as one revision, after all of it was found sound.
+        """Store the annotations of a file, a folder or a ZIP archive as one revision, after all of it was found sound.
 
         Importing the same file again changes nothing. `format` is told by the content where that is clear; `repair`
         mends areas that cross themselves, `extend_schema` adds labels and attributes that the schema lacks. Raises
         Invalid with every problem, and what `bigimage.exchange.vector.import_annotations` raises.
         """
         info = self.image(image).info
-        return import_annotations(
-            self.annotations.store,
-            info,
-            Path(path),
-            author=author or self.settings.author,
-            format=format,
-            options=options,
-            file_name=source_name(info),
-            repair=repair,
-            extend_schema=extend_schema,
-            strict=strict,
-            progress=progress,
-            stop=stop,
-        )
+        page = (options or {}).get("page")
+        names = (image, source_name(info)) if page is None else (page,)
+        scratch, limit = self.path / UPLOADS, self.settings.max_upload
+        with annotations_in(Path(path), format, names=names, scratch=scratch, limit=limit) as (place, name):
+            return import_annotations(
+                self.annotations.store,
+                info,
+                place,
+                author=author or self.settings.author,
+                format=name,
+                options=options,
+                file_name=source_name(info),
+                repair=repair,
+                extend_schema=extend_schema,
+                strict=strict,
+                progress=progress,
+                stop=stop,
+            )
 
 
 def open_workspace(path: str | Path | None = None, *, settings: Settings | None = None) -> Workspace:

@@ -9,7 +9,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings"),
     ("geometry",),
     ("model",),
-    ("parallel", "resample", "cache", "progress", "catalogue", "samples"),
+    ("parallel", "resample", "cache", "progress", "catalogue", "samples", "archives"),
     ("sources", "pyramid", "store", "formats"),
     ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
     ("exchange", "images", "demo_labels"),

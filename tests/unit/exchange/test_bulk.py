@@ -187,7 +187,7 @@ def test_a_folder_of_files_is_one(
         frame.to_parquet(path, geometry_encoding=encoding, write_covering_bbox=True, schema_version="1.1.0")
     (folder / "_SUCCESS").touch()
     assert FORMATS["geoparquet"].sniff(folder)
-    done, _ = both_ways(fresh, folder, monkeypatch, **{"label-field": "kind"})
+    done, _ = both_ways(fresh, folder, monkeypatch, schema=None, **{"label-field": "kind"})
     assert by_columns == [True]
     assert done.added == 120
     (folder / "readme.txt").touch()

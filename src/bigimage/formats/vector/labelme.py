@@ -16,6 +16,7 @@ from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.jsonstream import elements
 from bigimage.formats.vector.drawing import Maker, parts_of, points
 from bigimage.formats.vector.pages import (
+    FILE_PAGE,
     Page,
     attributes_of,
     check_size,
@@ -52,7 +53,7 @@ KEEPS = Keeps(
     parts=False,
     rounding=1e-6,
 )
-OPTIONS: Mapping[str, str] = {}
+OPTIONS: Mapping[str, str] = {"page": FILE_PAGE}
 MOST_MASK = 1 << 28
 """Most pixels of one mask's box; it is a picture in memory."""
 

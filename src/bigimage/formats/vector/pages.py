@@ -19,6 +19,7 @@ from bigimage.model.outline import outline
 from bigimage.model.shape import Mask, MultiPoint, Point, Polygon, Shape, kind
 
 PAGE = "which image of the file this one is, by its name there; needed where it has several"
+FILE_PAGE = "which file of a folder is about this image, by its name; that of the image by default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,10 @@ def choose(names: Sequence[str], context: Context, options: Options) -> int:
     if wanted is not None:
         if wanted in names:
             return names.index(wanted)
+        # with or without its ending and its folders, where that leaves one
+        alike = [k for k, name in enumerate(names) if PurePath(name).stem == PurePath(wanted).stem]
+        if len(alike) == 1:
+            return alike[0]
         raise InputError(f"no image of the file is named {wanted!r}; it has {_listed(names)}")
     if len(names) == 1:
         return 0

@@ -11,7 +11,16 @@ from bigimage.errors import InputError
 from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.vector.areas import box_of
 from bigimage.formats.vector.drawing import Maker, number, xml_events, xml_head
-from bigimage.formats.vector.pages import Page, attributes_of, check_size, label_of, lose_fields, lose_shape, whole_page
+from bigimage.formats.vector.pages import (
+    FILE_PAGE,
+    Page,
+    attributes_of,
+    check_size,
+    label_of,
+    lose_fields,
+    lose_shape,
+    whole_page,
+)
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Box
 
@@ -25,6 +34,7 @@ KEEPS = Keeps(
 )
 OPTIONS = {
     "base": "1 (default) for pixels from 1, both ends included, as the VOC devkit; 0 for edges from 0, as LabelImg",
+    "page": FILE_PAGE,
 }
 FLAGS = ("truncated", "difficult", "occluded")
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bigimage import archives
+from bigimage.archives import ArchiveTooLarge, BadArchive, is_archive, pack, pack_folder, unpack
 from bigimage.errors import InputError
-from tilesrv import archives
-from tilesrv.archives import is_archive, pack, pack_folder, unpack
-from tilesrv.errors import BadRequest, TooLarge
 
 LIMIT = 10_000_000
 
@@ -54,14 +53,14 @@ def test_an_archive_of_one_file_is_that_file(tmp_path: Path) -> None:
 )
 def test_names_that_lead_anywhere_else_are_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path / "a.zip", {"good.txt": "x", name: "x"})
-    with pytest.raises(BadRequest, match=r"leads out|no name|too deep"):
+    with pytest.raises(BadArchive, match=r"leads out|no name|too deep"):
         unpack(path, tmp_path / "in" / "a", limit=LIMIT)
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.zip", {f"../{k}": "x" for k in range(30)} | {"Same": "1", "same": "2"})
-    with pytest.raises(BadRequest) as caught:
+    with pytest.raises(BadArchive) as caught:
         unpack(path, tmp_path / "a", limit=LIMIT)
     assert len(caught.value.problems) == 21
     assert caught.value.problems[-1] == "and 11 more"
@@ -79,7 +78,7 @@ def bzip2(info: zipfile.ZipInfo) -> None:
 def test_members_that_are_no_plain_files_are_refused(
     tmp_path: Path, change: Callable[[zipfile.ZipInfo], None], word: str
 ) -> None:
-    with pytest.raises(BadRequest, match=word):
+    with pytest.raises(BadArchive, match=word):
         unpack(special(tmp_path / "a.zip", change), tmp_path / "a", limit=LIMIT)
 
 
@@ -87,19 +86,19 @@ def test_encrypted_members_are_refused(tmp_path: Path) -> None:
     data = bytearray(archive(tmp_path / "a.zip", {"a": "x"}).read_bytes())
     data[data.rfind(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(BadRequest, match="encrypted"):
+    with pytest.raises(BadArchive, match="encrypted"):
         unpack(tmp_path / "a.zip", tmp_path / "a", limit=LIMIT)
 
 
 def test_what_grows_too_much_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "a.zip", {"zeros": bytes(3_000_000)})
-    with pytest.raises(TooLarge, match="2999999 at most"):
+    with pytest.raises(ArchiveTooLarge, match="2999999 at most"):
         unpack(path, tmp_path / "a", limit=2_999_999)
     monkeypatch.setattr(archives, "FREE_BYTES", 1000)
-    with pytest.raises(TooLarge, match="200 is the most"):
+    with pytest.raises(ArchiveTooLarge, match="200 is the most"):
         unpack(path, tmp_path / "b", limit=LIMIT)
     monkeypatch.setattr(archives, "MOST_MEMBERS", 2)
-    with pytest.raises(TooLarge, match="more than 2 files"):
+    with pytest.raises(ArchiveTooLarge, match="more than 2 files"):
         unpack(archive(tmp_path / "b.zip", {"a": "", "b": "", "c": ""}), tmp_path / "c", limit=LIMIT)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 

@@ -1,4 +1,4 @@
-"""ZIP archives in and out: uploads of several files unpacked with every bound kept, folders packed the same each time.
+"""ZIP archives in and out: what others send is unpacked with every bound kept, folders are packed the same each time.
 
 Source: PKWARE's APPNOTE.TXT for the end of the central directory and the bits of external attributes.
 """
@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from bigimage.errors import BigImageError, InputError
-from tilesrv.errors import BadRequest, TooLarge, disk_error
+from bigimage.errors import BackendError, BigImageError, InputError
 
+UPLOADS = "uploads"
+"""Folder of a workspace for what was sent or unpacked; the server sweeps away what a killed process left there."""
 MOST_MEMBERS = 100_000
 MOST_DIRECTORY = 64 << 20
 """Longest list of members in bytes; it is read into memory."""
@@ -40,6 +41,24 @@ _DAMAGED = (
 _BLOCK = 1 << 20
 
 
+class BadArchive(InputError):
+    """An archive with one or more things wrong in it, all of them told.
+
+    Parameters
+    ----------
+    problems
+        One sentence for each thing that is wrong.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("the archive is refused: " + "; ".join(problems))
+        self.problems = problems
+
+
+class ArchiveTooLarge(InputError):
+    """An archive that holds more than is unpacked."""
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file begins as a ZIP archive does."""
     with path.open("rb") as file:
@@ -51,7 +70,7 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> Path:
 
     That is the one file within, or the folder itself, freed of folders around everything. Everything is checked before
     anything is written: names that lead out of the folder, links, encrypted members, and how much there is, by number,
-    bytes and ratio. Blocking. Raises BadRequest with every problem, TooLarge, DiskFull, BackendError.
+    bytes and ratio. Blocking. Raises BadArchive with every problem, ArchiveTooLarge, BackendError.
     """
     _check_directory(archive)
     try:
@@ -71,12 +90,12 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> Path:
     except OSError as error:
         if error.errno == errno.EINVAL:  # it says that something begins before its own start
             raise InputError("the archive is damaged: its parts lie nowhere") from error
-        raise disk_error(error) from error
+        raise BackendError(f"the archive cannot be unpacked: {error.strerror}") from error
     return _content(folder)
 
 
 def _check_directory(archive: Path) -> None:
-    """Look how long the list of members is, before it is read. Raises InputError, TooLarge."""
+    """Look how long the list of members is, before it is read. Raises InputError, ArchiveTooLarge."""
     size = archive.stat().st_size
     with archive.open("rb") as file:
         file.seek(max(0, size - (22 + 0xFFFF)))
@@ -89,7 +108,7 @@ def _check_directory(archive: Path) -> None:
     if wide >= 0 and len(tail) >= wide + 48:
         members, length = struct.unpack("<32xQQ", tail[wide : wide + 48])
     if members > MOST_MEMBERS or length > MOST_DIRECTORY:
-        raise TooLarge(f"the archive holds more than {MOST_MEMBERS} files, the most that this server unpacks")
+        raise ArchiveTooLarge(f"the archive holds more than {MOST_MEMBERS} files, the most that are unpacked")
 
 
 def _is_litter(name: str) -> bool:
@@ -97,7 +116,7 @@ def _is_litter(name: str) -> bool:
 
 
 def _checked(members: list[zipfile.ZipInfo], packed: int, limit: int) -> list[PurePosixPath]:
-    """Where each member goes, relative to the folder. Raises BadRequest, TooLarge."""
+    """Where each member goes, relative to the folder. Raises BadArchive, ArchiveTooLarge."""
     problems: list[str] = []
     places: list[PurePosixPath] = []
     seen: set[str] = set()
@@ -110,16 +129,16 @@ def _checked(members: list[zipfile.ZipInfo], packed: int, limit: int) -> list[Pu
         places.append(place)
     if problems:
         more = len(problems) - MOST_PROBLEMS
-        raise BadRequest((*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])))
+        raise BadArchive((*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])))
     if not members:
         raise InputError("the archive is empty")
     if len(members) > MOST_MEMBERS:
-        raise TooLarge(f"the archive holds more than {MOST_MEMBERS} files, the most that this server unpacks")
+        raise ArchiveTooLarge(f"the archive holds more than {MOST_MEMBERS} files, the most that are unpacked")
     total = sum(info.file_size for info in members)
     if total > limit:
-        raise TooLarge(f"the archive unpacks to {total} bytes, and this server takes {limit} at most")
+        raise ArchiveTooLarge(f"the archive unpacks to {total} bytes, and {limit} at most are taken")
     if total > FREE_BYTES + MOST_RATIO * packed:
-        raise TooLarge(f"the archive would grow {total // max(1, packed)} times, and {MOST_RATIO} is the most")
+        raise ArchiveTooLarge(f"the archive would grow {total // max(1, packed)} times, and {MOST_RATIO} is the most")
     return places
 
 
