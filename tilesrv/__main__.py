@@ -12,6 +12,7 @@ import uvicorn
 from bigimage.errors import BigImageError, InputError
 from bigimage.settings import Settings
 from bigimage.workspace import DATABASE, Workspace, open_workspace
+from tilesrv.pages import is_built
 from tilesrv.people import is_loopback
 from tilesrv.protocol import Protocol
 
@@ -68,6 +69,10 @@ def main(given: Sequence[str] | None = None) -> int:
     except BigImageError as error:
         print(f"bigimage: {error}", file=sys.stderr)
         return 1
+    if not is_built():
+        print(
+            "bigimage: the web viewer was not built (make viewer, Node 20); plain pages stand in", file=sys.stderr
+        )
     with tempfile.TemporaryDirectory(prefix="bigimage-metrics-") as folder:
         if arguments.workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # workers add their counts up here

@@ -45,9 +45,14 @@ async def _file(request: Request, root: Path, name: str, *, policy: str) -> Resp
     return response
 
 
+def is_built() -> bool:
+    """Whether the web viewer is there."""
+    return (VIEWER / "index.html").is_file()
+
+
 async def home(request: Request) -> Response:
     """The web viewer, or the plain page that shows images without it."""
-    if (VIEWER / "index.html").is_file():
+    if is_built():
         return await _file(request, VIEWER, "index.html", policy=VIEWER_POLICY)
     return await _file(request, STATIC, "index.html", policy=PLAIN_POLICY)
 
@@ -64,9 +69,11 @@ async def static(request: Request) -> Response:
 
 async def viewer(request: Request) -> Response:
     """Files of the web viewer."""
-    if not VIEWER.is_dir():
-        raise NotFound(f"nothing is served at /{request.path_params['name'][:100]}")
-    return await _file(request, VIEWER, request.path_params["name"], policy=VIEWER_POLICY)
+    name = request.path_params["name"]
+    try:
+        return await _file(request, VIEWER, name, policy=VIEWER_POLICY)
+    except NotFound:
+        raise NotFound(f"nothing is served at /{name[:100]}") from None
 
 
 def _page(path: str, handler: Handler, summary: str) -> Endpoint:

@@ -42,7 +42,7 @@ def record(workspace: Path, image: str) -> dict[str, Any]:
     folder = image_folder(workspace, image)
     # the id may come from a client: never let it name anything but a direct child
     if image.startswith(".") or "/" in image or not _is_file(folder / "zarr.json"):
-        raise NotFound(f"no image {image!r} in workspace {workspace}; 'bigimage list' shows the images there are")
+        raise NotFound(f"no image {image!r} in {workspace}; 'bigimage list' shows the images there are")
     try:
         own = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]["bigimage"]
         hidden = {"format", "may_be_invalid", LINK}

@@ -82,6 +82,8 @@ def ingest(
     settings: Settings, source: tuple[Path, ...], unsharded: bool, workers: int | None, as_json: bool, **options: Any
 ) -> None:
     """Turn SOURCE files into image pyramids and print their ids."""
+    if options["bounds"] is not None and options["affine"] is not None:
+        raise click.UsageError("--affine and --bounds say the same thing; give one of them")
     workspace = _load("bigimage.images").Images(settings)
     failed: PartlyDone | None = None
     with reporting(f"ingest {source[0].name}", quiet=as_json and not sys.stderr.isatty()) as progress:

@@ -31,6 +31,7 @@ DRIVERS = ("GTiff", "JP2OpenJPEG", "VRT", "PNG", "JPEG", "GIF", "WEBP")
 
 EXTRAS = {
     "demo": "real sample images",
+    "tables": "GeoParquet, and tables of geometries read as streams",
     "cluster": "work on a dask.distributed scheduler",
     "deidentify": "removal of patient data",
 }
@@ -234,15 +235,14 @@ def _samples() -> Iterator[dict[str, Any]]:
 
 
 def _viewer() -> Iterator[dict[str, Any]]:
-    """The web viewer, where this copy of the server can have one."""
+    """The web viewer, which an installation has where it was built before."""
     spec = find_spec("tilesrv")
-    folders = [Path(place) / "viewer" for place in (spec.submodule_search_locations or [])] if spec else []
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        built = (folder / "dist" / "index.html").is_file()
-        detail = "built" if built else "not built; the server works without it"
-        yield _entry("viewer", detail, remedy="" if built else "make viewer (needs Node 20)", required=False)
+    places = [Path(place) / "viewer" for place in (spec.submodule_search_locations or [])] if spec else []
+    built = any((place / "dist" / "index.html").is_file() for place in places)
+    here = any((place / "package.json").is_file() for place in places)
+    remedy = "make viewer (needs Node 20)" + ("" if here else " in a checkout, then pip install .")
+    detail = "built" if built else "not built; the server works without it"
+    yield _entry("viewer", detail, remedy="" if built else remedy, required=False)
 
 
 def _browser() -> Iterator[dict[str, Any]]:

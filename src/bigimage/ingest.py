@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -101,8 +102,15 @@ def ingest(
 def _default_name(path: Path, secret: str | None) -> str:
     """Id by the name of a file; where its patient is to be forgotten, one that only the secret leads back from."""
     if secret is None:
-        return slug(path.stem)
+        return slug(_stem(path))
     return f"anon-{hmac.new(secret.encode(), str(path.resolve()).encode(), hashlib.sha256).hexdigest()[:12]}"
+
+
+def _stem(path: Path) -> str:
+    """Name of a file without its ending, of a folder all of it: what follows a dot is often a part of a UID."""
+    name = re.sub(r"\.nii\.gz$", ".nii", path.name, flags=re.IGNORECASE)
+    stem, _, ending = name.rpartition(".")
+    return name if path.is_dir() or not stem or ending.isdigit() else stem
 
 
 class _Ingest:

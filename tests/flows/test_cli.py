@@ -94,6 +94,7 @@ def test_help_names_every_command(run: Run) -> None:
         ("ingest", "a.tif", "--bounds", "1,2,3"),
         ("ingest", "a.tif", "--bounds", "a,b,c,d"),
         ("ingest", "a.tif", "--affine", "1,2,3,4,5"),
+        ("ingest", "a.tif", "--bounds", "1,2,3,4", "--affine", "1,0,0,0,-1,0"),
         ("ingest", "a.tif", "--workers", "0"),
         ("ingest", "a.tif", "--workers", "two"),
         ("serve", "--port", "99999"),

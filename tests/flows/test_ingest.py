@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import rasterio
@@ -297,6 +298,31 @@ def test_of_two_processes_one_wins(tmp_path: Path) -> None:
     (line,) = (line for line in err.splitlines() if not line.startswith("ingest "))
     assert line.startswith("bigimage: image 'scene' ")
     assert validate(workspace / "images" / "scene") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        ("Scène 1.TIF", "sc-ne-1"),
+        ("scene.v2.tif", "scene.v2"),
+        ("ct.nii.gz", "ct"),
+        ("ct.nii", "ct"),
+        ("1.2.840.7", "1.2.840.7"),
+        ("Study.old/", "study.old"),
+    ],
+)
+def test_ids_are_made_from_names(workspace: Workspace, tmp_path: Path, name: str, id: str) -> None:
+    path = tmp_path / name
+    if ".nii" in name:
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), path)
+    elif name.endswith("/"):
+        ct_series(path, slices=3, size=64)
+    elif name[0].isdigit():
+        ct_series(tmp_path / "one", slices=1, size=64)
+        next((tmp_path / "one").iterdir()).rename(path)
+    else:
+        _scene(path)
+    assert [image.id for image in workspace.ingest(path)] == [id]
 
 
 def test_ids_are_never_used_again(workspace: Workspace, tmp_path: Path) -> None:

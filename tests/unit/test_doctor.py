@@ -2,6 +2,8 @@
 
 import ast
 import sys
+from importlib.machinery import PathFinder
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,33 @@ def test_kernels_that_cannot_be_compiled_are_an_error_of_the_machine(monkeypatch
     with pytest.raises(BackendError, match="cannot be compiled"):
         doctor.compile_kernels()
     assert not entries("kernels")[0]["ok"]
+
+
+def test_every_extra_for_users_is_told() -> None:
+    extras = set(metadata("bigimage").get_all("Provides-Extra") or ())
+    assert set(doctor.EXTRAS) == extras - {"docs", "test"}
+
+
+@pytest.mark.parametrize(
+    ("files", "ok", "remedy"),
+    [
+        ((), False, "make viewer (needs Node 20) in a checkout, then pip install ."),
+        (("package.json",), False, "make viewer (needs Node 20)"),
+        (("dist/index.html",), True, None),
+    ],
+)
+def test_a_viewer_that_was_not_built_is_told(
+    files: tuple[str, ...], ok: bool, remedy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in files:
+        path = tmp_path / "tilesrv" / "viewer" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "tilesrv").mkdir(exist_ok=True)
+    (tmp_path / "tilesrv" / "__init__.py").touch()
+    monkeypatch.setattr(doctor, "find_spec", lambda name: PathFinder.find_spec(name, [str(tmp_path)]))
+    (found,) = entries("viewer")
+    assert (found["ok"], found["required"], found.get("remedy")) == (ok, False, remedy)
 
 
 def test_a_missing_extra_names_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

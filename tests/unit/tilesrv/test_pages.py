@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tilesrv import __main__ as serve
 from tilesrv import pages
 from tilesrv.app import ROUTES
 
@@ -35,6 +36,19 @@ def test_pages_load_nothing_from_elsewhere(client: httpx.Client, path: str, monk
 def test_the_plain_page_says_that_there_is_no_viewer(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "VIEWER", Path("/nowhere"))
     assert "viewer was not built" in client.get("/").text
+    missing = client.get("/assets/index.js")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "nothing is served at /assets/index.js")
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_the_server_says_when_it_starts_that_there_is_no_viewer(
+    built: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BIGIMAGE_WORKSPACE", str(tmp_path))
+    monkeypatch.setattr(serve, "is_built", lambda: built)
+    monkeypatch.setattr(serve.uvicorn, "run", lambda *args, **kwargs: None)
+    assert serve.main([]) == 0
+    assert ("the web viewer was not built" in capsys.readouterr().err) is not built
 
 
 def test_the_viewer_is_served_where_it_was_built(
