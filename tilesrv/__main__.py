@@ -70,9 +70,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"bigimage: {error}", file=sys.stderr)
         return 1
     if not is_built():
-        print(
-            "bigimage: the web viewer was not built (make viewer, Node 20); plain pages stand in", file=sys.stderr
-        )
+        print("bigimage: the web viewer was not built (make viewer, Node 20); plain pages stand in", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="bigimage-metrics-") as folder:
         if arguments.workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # workers add their counts up here
