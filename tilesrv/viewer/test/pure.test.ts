@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ImageRecord } from "../src/api";
+import type { Frame, ImageRecord } from "../src/api";
 import { changing, maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
 import { bitsOf, colourOf, runsOf, same, type Feature } from "../src/annotate/model";
 import { apart, between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
 import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
-import { lonLat, metres, placesFor, roundBelow, short } from "../src/format";
+import { fixed, frameName, lonLat, metres, placesFor, roundBelow, short } from "../src/format";
 import { Grid2 } from "../src/grid";
 import { bars, spanOf } from "../src/histogram";
 import { keyName } from "../src/keys";
@@ -91,6 +91,10 @@ test("numbers are short and plain", () => {
   assert.deepEqual([metres(1500), metres(3), metres(0.25)], ["1.5 km", "3 m", "25 cm"]);
   assert.deepEqual([roundBelow(140), roundBelow(0.049), roundBelow(7)], [100, 0.02, 5]);
   assert.equal(lonLat([-99.5, 47.25], 2), "47.25°N 99.50°W");
+  assert.equal(lonLat([-1e-9, 1e-9], 2), "0.00°N 0.00°E");
+  assert.equal(fixed(-0.004, 2), "0.00");
+  assert.equal(fixed(-0.006, 2), "-0.01");
+  assert.equal(frameName({ type: "geo", crs: 'PROJCRS["unnamed",BASEGEOGCRS[]]' } as Frame), "CRS without a name");
   assert.deepEqual([placesFor(10), placesFor(1), placesFor(0.00001)], [1, 2, 7]);
 });
 
@@ -160,6 +164,13 @@ test("features are the same where what is written is", () => {
   assert.ok(same(feature, stored));
   assert.ok(!same(feature, { ...stored, geometry: { type: "Point", coordinates: [1, 3] } }));
   assert.ok(!same(feature, null));
+  // servers turn rings as GeoJSON wants them, and may repeat the first corner
+  const ring = [[4, 0], [5, 5], [0, 4], [0, 1]];
+  const contours = (rings: number[][][]): Feature => ({ ...feature, geometry: null, shape: { type: "contours", rings } });
+  const closed = [[0, 1], [0, 4], [5, 5], [4, 0], [0, 1]];
+  assert.ok(same(contours([ring]), contours([closed])));
+  assert.ok(same({ ...feature, geometry: { type: "Polygon", coordinates: [[...ring, [4, 0]]] } }, { ...feature, geometry: { type: "Polygon", coordinates: [closed] } }));
+  assert.ok(!same(contours([ring]), contours([[[4, 0], [0, 4], [5, 5], [0, 1]]])));
   assert.match(colourOf("a name"), /^#[0-9a-f]{6}$/);
 });
 

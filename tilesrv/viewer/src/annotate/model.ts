@@ -114,7 +114,28 @@ export function writable(feature: Feature): Feature {
 /** Whether two features say the same; who made them and when does not count. */
 export function same(a: Feature | null, b: Feature | null): boolean {
   if (!a || !b) return a === b;
-  return JSON.stringify(canonical(writable(a))) === JSON.stringify(canonical(writable(b)));
+  return JSON.stringify(canonical(turned(writable(a)))) === JSON.stringify(canonical(turned(writable(b))));
+}
+
+/** The feature with each ring as if it began at its least corner: where a ring begins, which way it goes, and whether its end repeats its beginning says nothing. */
+function turned(feature: Feature): Feature {
+  const { geometry, shape } = feature;
+  if (shape?.type === "contours" && Array.isArray(shape["rings"])) return { ...feature, shape: { ...shape, rings: (shape["rings"] as Position[][]).map(turnedRing) } };
+  if (geometry?.type === "Polygon") return { ...feature, geometry: { ...geometry, coordinates: geometry.coordinates.map(turnedRing) } };
+  if (geometry?.type === "MultiPolygon") return { ...feature, geometry: { ...geometry, coordinates: geometry.coordinates.map((part) => part.map(turnedRing)) } };
+  return feature;
+}
+
+function turnedRing(ring: Position[]): Position[] {
+  const corners = String(ring[0]) === String(ring.at(-1)) ? ring.slice(0, -1) : [...ring];
+  const before = (a: Position = [], b: Position = []): boolean => {
+    const k = a.findIndex((value, n) => value !== b[n]);
+    return k >= 0 && (a[k] ?? 0) < (b[k] ?? 0);
+  };
+  const least = corners.reduce((best, corner, k) => (before(corner, corners[best]) ? k : best), 0);
+  const [onwards, back] = [corners[(least + 1) % corners.length], corners.at(least - 1)];
+  const from = [...corners.slice(least), ...corners.slice(0, least)];
+  return before(back, onwards) ? [...from.slice(0, 1), ...from.slice(1).reverse()] : from;
 }
 
 function canonical(value: unknown): unknown {

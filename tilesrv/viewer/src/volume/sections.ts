@@ -136,7 +136,11 @@ export function withRing(feature: Feature, k: number, ring: Position[] | null): 
   if (ring && k >= rings.length) rings.push(ring);
   else if (ring) rings[k] = ring;
   else rings.splice(k, 1);
-  if (!rings.length) return null;
+  return rings.length ? withRings(feature, rings) : null;
+}
+
+/** The feature with these rings. */
+export function withRings(feature: Feature, rings: Position[][]): Feature {
   const closed = (one: Position[]): Position[] => [...one, one[0] ?? []];
   return {
     ...feature,

@@ -5,13 +5,13 @@ import { painted, type Mask } from "../annotate/brush";
 import { newId, type Feature, type Position } from "../annotate/model";
 import { add, dot, type Point3 } from "../grid";
 import type { Planes } from "./geometry";
-import { pictureRings, ringsOf, withRing } from "./sections";
+import { pictureRings, ringsOf, withRings } from "./sections";
 import { solidMember, solidOf } from "./solids";
 import { sliceOf, type SliceBits, type Voxels } from "./voxels";
 
 export type Change = { id: string; feature: Feature | null };
 
-/** What is drawn on a slice put on another one too; null where that slice shows nothing of it. */
+/** What is drawn on a slice put on another one too, in the place of the outlines there; null where the slice shows nothing of it. */
 export function copied(feature: Feature, planes: Planes, voxels: Voxels, from: number, to: number): Change | null {
   const way = planes.depth(to) - planes.depth(from);
   const solid = solidOf(feature.shape);
@@ -23,13 +23,13 @@ export function copied(feature: Feature, planes: Planes, voxels: Voxels, from: n
   }
   if (solid) return { id: feature.id, feature: { ...feature, geometry: null, shape: reaching(feature, planes, to) } };
   if (feature.shape?.type === "mask") return copiedBits(feature, feature.shape, planes, voxels, { from, to });
-  const here = pictureRings(feature, planes).get(from);
-  let found: Feature | null = null;
-  for (const { ring } of here ?? []) {
-    const points = (ringsOf(feature)[ring] ?? []).map(([x = 0, y = 0, z = 0]): Position => [...add([x, y, z], planes.normal, way)]);
-    found = withRing(found ?? feature, Infinity, points);
-  }
-  return found && { id: feature.id, feature: found };
+  const rings = ringsOf(feature);
+  const drawn = pictureRings(feature, planes);
+  const here = (drawn.get(from) ?? []).map(({ ring }) => (rings[ring] ?? []).map(([x = 0, y = 0, z = 0]): Position => [...add([x, y, z], planes.normal, way)]));
+  if (!here.length) return null;
+  // a second outline on the same slice would be a hole in the first
+  const there = new Set(drawn.get(to)?.map(({ ring }) => ring));
+  return { id: feature.id, feature: withRings(feature, [...rings.filter((_, k) => !there.has(k)), ...here]) };
 }
 
 /** A block that goes on as far as a slice. */
