@@ -69,6 +69,7 @@ READING = _BOTH | {
     "label": "Label of what has none in the file.",
     "label-field": "Property or column that holds the label.",
     "layer": "Layer of a GeoPackage or FlatGeobuf that is read.",
+    "t": "Point in time, from 0, of annotations that name none.",
     "empty": "`drop` leaves out rows and features without a geometry; a file that has any is refused by default.",
     "outside": "`drop` leaves out what lies outside the image; a file that has any is refused by default.",
     "as": "What masks become: `masks` or `outlines`.",

@@ -9,6 +9,7 @@ import numpy as np
 
 from bigimage.errors import DataError
 from bigimage.exchange.output import Progress, Stop, counted_pieces
+from bigimage.exchange.timing import timed_table
 from bigimage.formats.door import Context, Options, Report, VectorFormat
 from bigimage.model.change import Revision
 from bigimage.model.table import Table
@@ -51,7 +52,7 @@ class Bulk:
         for table in self.module.read_tables(self.path, context=self.context, report=Report(), options=self.options):
             if table is None:
                 raise DataError(f"{self.path} was changed while it was imported; import it again")
-            yield table
+            yield timed_table(table, self.context.time)
 
 
 def bulk_of(
@@ -66,7 +67,9 @@ def bulk_of(
     ids: list[NDArray[np.void]] = []
     for table in module.read_tables(path, context=context, report=report, options=options):
         # row by row it is told what is wrong, or that somebody has stopped it
-        if table is None or stop() or validate_table(table, schema=schema, grid=info.grid, times=times):
+        if table is None or stop():
+            return None
+        if validate_table(timed_table(table, context.time), schema=schema, grid=info.grid, times=times):
             return None
         ids.append(table.ids)
     if not ids or report.problems:

@@ -31,6 +31,8 @@ from bigimage.exchange.output import (
     write_report,
 )
 from bigimage.exchange.painting import outline_mask, paint
+from bigimage.exchange.timing import OPTION as TIME_OPTION
+from bigimage.exchange.timing import time_of, timed
 from bigimage.formats.door import ColumnFormat, Context, Options, Report, VectorFormat, check_options
 from bigimage.formats.mask import FORMATS as MASKS
 from bigimage.formats.mask import format_for as mask_format_for
@@ -246,11 +248,12 @@ def import_annotations(
         raise NotFound(f"{path} does not exist")
     name = format or file_format(path)
     module, chosen = vector_format(name), dict(options or {})
-    check_options(name, {**module.OPTIONS, **INSIDE_OPTION}, chosen)
-    drop = drops_outside(chosen)
-    chosen.pop("outside", None)
+    check_options(name, {**module.OPTIONS, **INSIDE_OPTION, **TIME_OPTION}, chosen)
+    drop, time = drops_outside(chosen), time_of(chosen, info)
+    for own in (*INSIDE_OPTION, *TIME_OPTION):
+        chosen.pop(own, None)
     schema = store.schema() or Schema()
-    context = context_for(info, schema, file_name=file_name, source=path.name)
+    context = replace(context_for(info, schema, file_name=file_name, source=path.name), time=time)
     job = _Import(store, info, schema, module, path, context, chosen, repair, drop)
     if extend_schema:
         job = job.extended()
@@ -319,6 +322,8 @@ class _Import:
         """Annotations of the file, mended, and without those elsewhere, where that was asked for."""
         stream = self.module.read(self.path, context=self.context, report=report, options=self.options)
         sound = mended(stream, report) if self.repair else iter(stream)
+        if self.context.time is not None:
+            sound = timed(sound, self.context.time)
         return inside(sound, self.info.grid, report) if self.drop_outside else sound
 
     def extended(self) -> "_Import":
@@ -362,7 +367,8 @@ class _Import:
     def _remedy(self, problems: Sequence[Problem]) -> str:
         """What would take the file in all the same, for a message."""
         # what the file itself has wrong stands at a place in it
-        kinds = {problem.kind for problem in problems if problem.place.startswith(ITEM)}
+        own = [problem for problem in problems if problem.place.startswith(ITEM)]
+        kinds = {problem.kind for problem in own if not problem.place.endswith("/t")}
         ways = [
             *(["repair mends or leaves out faulty areas"] if kinds & MENDED and not self.repair else []),
             *(["-o outside=drop leaves out what lies beside the image"] if "outside" in kinds else []),
@@ -453,7 +459,10 @@ class _Import:
 
     def merge(self, stored: Annotation, read: Annotation) -> Annotation:
         """What is stored, with all that the file says differently."""
-        return merged(stored, read, self.module.KEEPS, self.info.grid)
+        keeps = self.module.KEEPS
+        if self.context.time is not None:
+            keeps = replace(keeps, fields=keeps.fields | {"t"})
+        return merged(stored, read, keeps, self.info.grid)
 
 
 def _parts(stream: Iterable[Annotation]) -> Iterator[list[Annotation]]:

@@ -196,6 +196,8 @@ class Context:
     """Name of the image as other tools call it: that of the file it was made from."""
     source: str = ""
     """Name of the file that is read, without its folder; part of the ids made for what has only a number there."""
+    time: int | None = None
+    """Point in time that annotations of a file that is read are given; part of the ids made for them."""
     reviewed: Sequence[IndexBox] | None = None
     """Parts of the image that were looked at whole; None when nobody keeps track."""
 
@@ -211,7 +213,8 @@ class Context:
 
     def new_id(self, *key: object) -> UUID:
         """Id made from what identifies an annotation in its file: the same whenever that file is read again."""
-        return uuid5(NAMESPACE_URL, "\x1f".join(["bigimage", self.image, *map(str, key)]))
+        when = () if self.time is None else (f"t={self.time}",)
+        return uuid5(NAMESPACE_URL, "\x1f".join(["bigimage", self.image, *map(str, key), *when]))
 
 
 class VectorFormat(Protocol):

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from bigimage.errors import DataError, Unsupported
 from bigimage.formats.dicom.pixels import FramePixels
+from bigimage.formats.dicom.slides import numbered
 from bigimage.formats.dicom.walk import Values
 from bigimage.formats.door import Context, Report
 from bigimage.geometry.box import IndexBox
@@ -48,15 +49,20 @@ class Placed:
 
     grid: Grid
     slices: tuple[int, ...]
-    """Slice of the grid that each frame lies on; 0 on a flat one."""
+    """Slice of the grid that each frame lies on; on a flat one its tile, counted along the rows."""
+    tile: tuple[int, int] | None = None
+    """Rows and columns of the tiles of a flat grid."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns of a frame."""
+        return self.tile or self.grid.shape[-2:]
 
 
 def place_frames(
     frames: Sequence[Values], shared: Dataset, *, shape: tuple[int, int], frame: Frame, context: Context, report: Report
 ) -> Placed:
     """Grid of frames of `shape` (rows, columns). Raises DataError where places are missing, Unsupported."""
-    if context.grid.ndim == 2:
-        return _on_pixels(frames, shape, context)
     positions, orientation, spacing, thickness = _geometry(frames, shared)
     on_image = _on_image(context.grid, positions, orientation, spacing, shape, frame)
     if on_image is not None:
@@ -80,13 +86,18 @@ def place_frames(
     return Placed(grid, tuple(int(k) for k in at[rank]))
 
 
-def _on_pixels(frames: Sequence[Values], shape: tuple[int, int], context: Context) -> Placed:
-    """Frames on the pixels of a flat image, as segmentations without a frame of reference lie. Raises DataError."""
-    if shape != context.grid.shape:
-        sizes = " × ".join(map(str, shape)), " × ".join(map(str, context.grid.shape))
+def place_tiles(
+    frames: Sequence[Values], shape: tuple[int, int], whole: tuple[int, int] | None, context: Context
+) -> Placed:
+    """Frames on the pixels of a flat image, all of it or tiles of a `whole` matrix. Raises DataError, Unsupported."""
+    covered = whole or shape
+    if covered != context.grid.shape:
+        sizes = " × ".join(map(str, covered)), " × ".join(map(str, context.grid.shape))
         message = f"the segmentation has {sizes[0]} rows and columns, and image {context.image} {sizes[1]}"
         raise DataError(f"{message}; where neither has a place in a patient they must be alike")
-    return Placed(context.grid, (0,) * len(frames))
+    if whole is None:
+        return Placed(context.grid, (0,) * len(frames), shape)
+    return Placed(context.grid, tuple(numbered(frames, shape, whole)), shape)
 
 
 def _geometry(
@@ -241,7 +252,7 @@ class Places:
         """Reader of labels: a segment's number where its bits are set."""
 
         def read(layer: int, box: IndexBox) -> "NDArray[Any]":
-            out = np.zeros((box.shape[0], *self.placed.grid.shape[-2:]), dtype)
+            out = np.zeros((box.shape[0], *self.placed.shape), dtype)
             for n, k in enumerate(range(box.start[0], box.stop[0])):
                 for i in self.at.get(k, ()):
                     if layers[self.numbers[i]] == layer:

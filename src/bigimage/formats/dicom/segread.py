@@ -26,8 +26,9 @@ from pydicom.uid import (
 
 from bigimage.errors import DataError, NotFound, Unsupported
 from bigimage.formats.dicom.pixels import FramePixels
-from bigimage.formats.dicom.planes import Placed, Places, place_frames
+from bigimage.formats.dicom.planes import Placed, Places, place_frames, place_tiles
 from bigimage.formats.dicom.segments import read_segments
+from bigimage.formats.dicom.slides import COLUMN, PLACE_GROUP, ROW, implied, matrix_of, read_tiles
 from bigimage.formats.dicom.source import PYDICOM_ERRORS, check_reference, frame_of, parsing
 from bigimage.formats.dicom.walk import Values, Walker
 from bigimage.formats.door import Context, MaskStream, Report, Segment
@@ -46,6 +47,7 @@ WANTED = frozenset(
     (
         *(0x00209113, 0x00200032, 0x00209116, 0x00200037, 0x00289110, 0x00280030),
         *(0x0062000A, 0x0062000B, 0x00089124, 0x00082112, 0x00081155),
+        *(PLACE_GROUP, COLUMN, ROW),
     )
 )
 
@@ -66,6 +68,8 @@ class Opened:
     syntax: str
     swapped: bool
     """Whether bytes of its words are swapped, as in big endian files."""
+    numbers: Sequence[int] | None = None
+    """Segment of each frame where the order of frames tells it."""
 
 
 def type_of(path: Path) -> str | None:
@@ -107,7 +111,11 @@ def _stream(opened: Opened, *, expected: str, context: Context, report: Report) 
     check_reference(data, context=context, report=report, instances=_instances(opened))
     shared: Any = data.get("SharedFunctionalGroupsSequence") or [Dataset()]
     shape = (_whole(data, "Rows"), _whole(data, "Columns"))
-    placed = place_frames(opened.frames, shared[0], shape=shape, frame=frame, context=context, report=report)
+    whole = matrix_of(data)
+    if context.grid.ndim == 2:
+        placed = place_tiles(opened.frames, shape, whole, context)
+    else:
+        placed = place_frames(opened.frames, shared[0], shape=shape, frame=frame, context=context, report=report)
     check_place(placed.grid, context, report)
     pixels = FramePixels(
         *(path, opened.file, data),
@@ -122,16 +130,17 @@ def _stream(opened: Opened, *, expected: str, context: Context, report: Report) 
     else:
         stream = _by_segment(opened, placed, segments, pixels, shared[0], report)
     stream = replace(stream, identity=_text(data, "SOPInstanceUID") or "")
-    return stream if placed.grid.ndim == 3 else _flat(stream)
+    return stream if placed.grid.ndim == 3 else _flat(stream, shape)
 
 
-def _flat(stream: MaskStream) -> MaskStream:
-    """A stream of one slice as one of a flat image."""
+def _flat(stream: MaskStream, shape: tuple[int, int]) -> MaskStream:
+    """A stream whose slices are the tiles of a flat image as one of that image; the tile may be all of it."""
+    across = -(-stream.grid.shape[1] // shape[1])
 
     def read(layer: int, box: IndexBox) -> "NDArray[Any]":
-        return stream.read(layer, IndexBox((0, *box.start), (1, *box.stop)))[0]
+        return read_tiles(layer, box, stream=stream, shape=shape, across=across)
 
-    return replace(stream, read=read)
+    return replace(stream, read=read, block=shape)
 
 
 def _open(path: Path, file: IO[bytes], syntax: str, *, swapped: bool) -> Opened:
@@ -156,9 +165,13 @@ def _open(path: Path, file: IO[bytes], syntax: str, *, swapped: bool) -> Opened:
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
     count = int(data.get("NumberOfFrames") or 1)
+    ordered = None if frames else implied(data)
+    if ordered is not None:
+        frames = ordered[0]
     if len(frames) != count or not frames:
         raise DataError(f"{path.name} states {count} frames and describes {len(frames)}; the file is damaged")
-    return Opened(path, file, data, frames, file.tell(), length, syntax, swapped)
+    numbers = ordered[1] if ordered is not None else None
+    return Opened(path, file, data, frames, file.tell(), length, syntax, swapped, numbers)
 
 
 def _plain(path: Path) -> tuple[IO[bytes], str, bool]:
@@ -275,7 +288,9 @@ def _in_layer(segment: Segment, layer: int) -> Segment:
 
 
 def _frame_segments(opened: Opened, segments: Mapping[int, Segment], shared: Dataset, report: Report) -> list[int]:
-    """Segment number of each frame, from the frame itself or from what all share. Notes unknown ones."""
+    """Segment number of each frame, from its order, from itself or from what all share. Notes unknown ones."""
+    if opened.numbers is not None:
+        return list(opened.numbers)
     common: Any = shared.get("SegmentIdentificationSequence") or []
     everywhere = common[0].get("ReferencedSegmentNumber") if common else None
     numbers: list[int] = []

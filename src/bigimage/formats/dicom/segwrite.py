@@ -1,7 +1,8 @@
 """Writing DICOM segmentations: frames are spooled while the mask streams by, then the header is put before them.
 
 An image without a place in a patient, such as an X-ray, gives its segmentation none: there is no frame of reference,
-and each frame lies on the pixels of the instance that it refers to, as A.51.3 and C.8.20.2 allow.
+and each frame lies on the pixels of the instance that it refers to, as A.51.3 and C.8.20.2 allow. Segmentations of
+whole slides are cut into tiles; see `slides`.
 
 Sources: DICOM PS3.3 A.51 (segmentation IOD), C.8.20 (segmentation modules), C.7.6.16 (functional groups), C.7.6.17
 (dimensions); Supplement 243 (label maps).
@@ -36,6 +37,7 @@ from bigimage.formats.dicom.encode import (
     sequence,
 )
 from bigimage.formats.dicom.segments import background_item, segment_items
+from bigimage.formats.dicom.slides import COLUMN, PLACE_GROUP, ROW, Glass, describe, glass_of, place, tiles
 from bigimage.formats.dicom.source import (
     SourceImage,
     base,
@@ -60,6 +62,8 @@ NICKNAMES = {"LABELMAP": "label map", "FRACTIONAL": "fractions"}
 SEGMENT_NUMBER, SEGMENT_GROUP = 0x0062000B, 0x0062000A
 POSITION, POSITION_GROUP = 0x00200032, 0x00209113
 FRAME_LABEL, CONTENT_GROUP = 0x00209453, 0x00209111
+SECTION = 0.001
+"""Millimetres that a slide's section is said to be thick: a pixel measure that must be given, and nobody measured."""
 PURPOSE = (b"121322", b"DCM", b"Source image for image processing operation")
 DERIVATION = (b"113076", b"DCM", b"Segmentation")
 HELD = KeepsMask(
@@ -142,7 +146,7 @@ class Kind:
 def fits_image(info: ImageInfo) -> bool:
     """Whether segmentations can be about an image: a volume, or one plane without a place that a DICOM file keeps."""
     if isinstance(info.grid.frame, PixelFrame) and info.grid.ndim == 2:
-        return bool(source_for(info).planes)
+        return bool(source_for(info).planes) and ("slide" not in info.extra or glass_of(info) is not None)
     return HELD.fits(info.grid)
 
 
@@ -158,8 +162,21 @@ def check(name: str, keeps: KeepsMask, mask: MaskStream, context: Context) -> No
     check_mask(name, keeps, mask)
 
 
-def planes(mask: MaskStream) -> "Iterator[tuple[int, np.ndarray[Any, Any]]]":
-    """(slice, its pixels in all layers (layer, rows, columns)) one after the other; a flat image is one slice."""
+def frame_shape(mask: MaskStream, context: Context) -> tuple[int, ...]:
+    """Rows and columns of a frame: those of a slice, or of the tiles of a slide."""
+    glass = glass_of(context.info)
+    return mask.grid.shape[-2:] if glass is None else glass.tile
+
+
+def planes(mask: MaskStream, context: Context) -> "Iterator[tuple[int, np.ndarray[Any, Any]]]":
+    """(slice, its pixels in all layers (layer, rows, columns)) one after the other.
+
+    A flat image is one slice; of a slide, slices are the tiles with a pixel set.
+    """
+    glass = glass_of(context.info)
+    if glass is not None:
+        yield from tiles(mask, glass)
+        return
     if mask.grid.ndim == 2:
         yield 0, read_layers(mask, mask.grid.box)
         return
@@ -185,14 +202,14 @@ def write_file(
         raise InputError("a DICOM segmentation has at least one segment, and this mask has none")
     if mask.grid.ndim == 3:
         check_planes(mask.grid)
-    source = source_of(context)
+    source, glass = source_of(context), glass_of(context.info)
     header = _header(mask, kind, numbers, source, context=context, report=report, options=options)
     header.SegmentsOverlap = "YES" if overlapping else "NO"
     with tempfile.TemporaryFile(dir=path.parent) as spool:
         made, writer = frames(spool)
         head, tail, digest = writer.ends()
         header.NumberOfFrames = len(made)
-        groups = _frame_groups(made, mask.grid, source, by_segment=kind.by_segment)
+        groups = _frame_groups(made, mask.grid, source, by_segment=kind.by_segment, glass=glass)
         content = hashlib.sha256(_bytes(header) + groups + digest.encode()).hexdigest()
         identify(header, content, str(writer.syntax))
         spool.seek(0)
@@ -241,7 +258,10 @@ def _header(
     data.ContentLabel = "SEGMENTATION"
     data.ContentDescription = text(options.get("description", ""), 64)
     data.ContentCreatorName = text(options.get("author", ""), 64)
-    if mask.grid.ndim == 3:
+    glass = glass_of(context.info)
+    if glass is not None:
+        describe(data, glass)
+    elif mask.grid.ndim == 3:
         data.FrameOfReferenceUID = frame_uid(mask.grid.frame)
         data.PositionReferenceIndicator = ""
     else:
@@ -251,7 +271,7 @@ def _header(
         data.ReferencedSeriesSequence = series
     data.SamplesPerPixel = 1
     data.PhotometricInterpretation = "MONOCHROME2"
-    data.Rows, data.Columns = mask.grid.shape[-2:]
+    data.Rows, data.Columns = frame_shape(mask, context)
     data.BitsAllocated = data.BitsStored = kind.bits
     data.HighBit = kind.bits - 1
     data.PixelRepresentation = 0
@@ -265,12 +285,12 @@ def _header(
         data.PixelPaddingValue = 0
         items.insert(0, background_item())
     data.SegmentSequence = DicomSequence(items)
-    _dimensions(data, kind, placed=mask.grid.ndim == 3)
-    data.SharedFunctionalGroupsSequence = DicomSequence([_shared(mask.grid)])
+    _dimensions(data, kind, placed=mask.grid.ndim == 3, glass=glass)
+    data.SharedFunctionalGroupsSequence = DicomSequence([_shared(mask.grid, glass)])
     return data
 
 
-def _dimensions(data: Dataset, kind: Kind, *, placed: bool) -> None:
+def _dimensions(data: Dataset, kind: Kind, *, placed: bool, glass: Glass | None) -> None:
     """The order of frames: by segment where they have one, then by place; by their label where they have neither."""
     uid = uid_of("dimensions", data.SeriesInstanceUID)
     organization = Dataset()
@@ -278,7 +298,9 @@ def _dimensions(data: Dataset, kind: Kind, *, placed: bool) -> None:
     data.DimensionOrganizationSequence = DicomSequence([organization])
     indexes: list[Dataset] = []
     wanted = [(SEGMENT_NUMBER, SEGMENT_GROUP, "Segment Number")] if kind.by_segment else []
-    if placed:
+    if glass is not None:
+        wanted += [(ROW, PLACE_GROUP, "Row of the tile"), (COLUMN, PLACE_GROUP, "Column of the tile")]
+    elif placed:
         wanted.append((POSITION, POSITION_GROUP, "Image Position (Patient)"))
     elif not wanted:
         wanted.append((FRAME_LABEL, CONTENT_GROUP, "Frame Label"))
@@ -292,8 +314,15 @@ def _dimensions(data: Dataset, kind: Kind, *, placed: bool) -> None:
     data.DimensionIndexSequence = DicomSequence(indexes)
 
 
-def _shared(grid: Grid) -> Dataset:
+def _shared(grid: Grid, glass: Glass | None) -> Dataset:
     """Functional groups that all frames share: orientation and size of pixels; on a flat image both are its own."""
+    if glass is not None:
+        measures = Dataset()
+        measures.PixelSpacing = cast("Any", decimals(glass.spacing[::-1]))
+        measures.SliceThickness = cast("Any", decimals([SECTION])[0])
+        shared = Dataset()
+        shared.PixelMeasuresSequence = DicomSequence([measures])
+        return shared
     if grid.ndim == 2:
         return Dataset()
     plane = plane_of(grid, 0)
@@ -322,16 +351,18 @@ def distances(grid: Grid) -> tuple[float, bool]:
     return float(np.median(steps)), False
 
 
-def _frame_groups(frames: Sequence[Frame], grid: Grid, source: SourceImage, *, by_segment: bool) -> bytes:
+def _frame_groups(
+    frames: Sequence[Frame], grid: Grid, source: SourceImage, *, by_segment: bool, glass: Glass | None
+) -> bytes:
     """The element of per-frame functional groups."""
     slices = sorted({k for k, _ in frames})
-    rank = {k: n for n, k in enumerate(slices, 1)}
+    ranks = _ranks(slices, grid, by_segment=by_segment, glass=glass)
     starts = {k: _derivation(source, grid, k) for k in slices}
-    places = {k: _place(grid, k) for k in slices}
-    label = b"" if by_segment or grid.ndim == 3 else element(FRAME_LABEL, "LO", b"Frame")
+    places = {k: _place(grid, k) if glass is None else place(glass, k) for k in slices}
+    label = b"" if by_segment or grid.ndim == 3 or glass is not None else element(FRAME_LABEL, "LO", b"Frame")
     items: list[bytes] = []
     for k, number in frames:
-        indexes = [*([number] if by_segment else []), *([rank[k]] if grid.ndim == 3 or not by_segment else [])]
+        indexes = [*([number] if by_segment else []), *ranks[k]]
         index = struct.pack(f"<{len(indexes)}L", *indexes)
         content = sequence(CONTENT_GROUP, [element(0x00209157, "UL", index) + label])
         group = b""
@@ -339,6 +370,16 @@ def _frame_groups(frames: Sequence[Frame], grid: Grid, source: SourceImage, *, b
             group = sequence(SEGMENT_GROUP, [element(SEGMENT_NUMBER, "US", struct.pack("<H", number))])
         items.append(starts[k] + content + places[k] + group)
     return sequence(0x52009230, items)
+
+
+def _ranks(slices: Sequence[int], grid: Grid, *, by_segment: bool, glass: Glass | None) -> dict[int, list[int]]:
+    """Place of each slice or tile in the order of frames, for each dimension besides segments."""
+    if glass is not None:
+        corners = [glass.corner(k) for k in slices]
+        rows, columns = ({v: n for n, v in enumerate(sorted(set(axis)), 1)} for axis in zip(*corners, strict=True))
+        return {k: [rows[row], columns[column]] for k, (row, column) in zip(slices, corners, strict=True)}
+    ranked = grid.ndim == 3 or not by_segment
+    return {k: [n] if ranked else [] for n, k in enumerate(slices, 1)}
 
 
 def _place(grid: Grid, k: int) -> bytes:

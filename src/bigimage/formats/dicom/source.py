@@ -144,7 +144,8 @@ def source_for(info: ImageInfo) -> SourceImage:
     stacks = extra.get("instances") or []
     planes: tuple[Instance, ...] = ()
     count = info.grid.shape[0] if info.grid.ndim == 3 else 1
-    if study and stacks and len(stacks[0]) == count and "slide" not in extra:
+    # a slide is one plane, too, that may lie in several files
+    if study and stacks and (len(stacks[0]) == count or "slide" in extra):
         planes = tuple(Instance(str(uid), None if number is None else int(number)) for uid, number in stacks[0])
     return SourceImage(
         grid=info.grid,

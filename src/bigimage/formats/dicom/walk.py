@@ -80,6 +80,6 @@ class Walker:
 
 
 SEQUENCES = frozenset(
-    (0x00089124, 0x00082112, 0x00209113, 0x00209116, 0x00289110, 0x0062000A, 0x00209111),
+    (0x00089124, 0x00082112, 0x00209113, 0x00209116, 0x00289110, 0x0062000A, 0x00209111, 0x0048021A),
 )
 """Wanted elements that are sequences, for files that do not state representations."""

@@ -12,7 +12,17 @@ from bigimage.errors import Unsupported
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, BitWriter, Frame, Kind, check, fits_image, planes, write_file
+from bigimage.formats.dicom.segwrite import (
+    HELD,
+    BitWriter,
+    Frame,
+    Kind,
+    check,
+    fits_image,
+    frame_shape,
+    planes,
+    write_file,
+)
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import require_known, values_of
 
@@ -44,7 +54,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         writer = BitWriter(spool)
         made: list[Frame] = []
         found: set[tuple[int, int]] = set()
-        for k, pixels in planes(mask):
+        for k, pixels in planes(mask, context):
             for layer, plane in enumerate(pixels):
                 for value in values_of(plane).tolist():
                     found.add((layer, value))
@@ -54,7 +64,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         require_known(mask, found)
         if not made:
             # a segmentation has at least one frame
-            writer.add(np.zeros(mask.grid.shape[-2:], np.bool_))
+            writer.add(np.zeros(frame_shape(mask, context), np.bool_))
             made.append((0, 1))
         return made, writer
 

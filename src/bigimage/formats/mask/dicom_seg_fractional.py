@@ -12,7 +12,17 @@ import numpy as np
 from bigimage.errors import DataError, InputError
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, fits_image, planes, write_file
+from bigimage.formats.dicom.segwrite import (
+    HELD,
+    Frame,
+    Kind,
+    PixelWriter,
+    check,
+    fits_image,
+    frame_shape,
+    planes,
+    write_file,
+)
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 
 if TYPE_CHECKING:
@@ -50,7 +60,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         nonlocal rounded
         writer = PixelWriter(spool, options.get("compression", "none"))
         made: list[Frame] = []
-        for k, pixels in planes(mask):
+        for k, pixels in planes(mask, context):
             for n, segment in enumerate(mask.segments, 1):
                 plane = pixels[segment.layer]
                 steps, exact = _steps(plane) if mask.fractional else ((plane == segment.value) * STEPS, True)
@@ -60,7 +70,7 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
                     made.append((k, n))
         if not made:
             # a segmentation has at least one frame
-            writer.add(np.zeros(mask.grid.shape[-2:], np.uint8))
+            writer.add(np.zeros(frame_shape(mask, context), np.uint8))
             made.append((0, 1))
         return made, writer
 

@@ -12,7 +12,17 @@ import numpy as np
 from bigimage.formats.dicom import source
 from bigimage.formats.dicom.segments import HIGHEST
 from bigimage.formats.dicom.segread import read_file, type_of
-from bigimage.formats.dicom.segwrite import HELD, Frame, Kind, PixelWriter, check, fits_image, planes, write_file
+from bigimage.formats.dicom.segwrite import (
+    HELD,
+    Frame,
+    Kind,
+    PixelWriter,
+    check,
+    fits_image,
+    frame_shape,
+    planes,
+    write_file,
+)
 from bigimage.formats.door import Context, MaskStream, Options, Report, check_options
 from bigimage.formats.mask.streams import flatten, require_known, values_of
 
@@ -42,11 +52,15 @@ def write(path: Path, mask: MaskStream, *, context: Context, report: Report, opt
         writer = PixelWriter(spool, options.get("compression", "rle"))
         made: list[Frame] = []
         found: set[tuple[int, int]] = set()
-        for k, (plane,) in planes(flat.mask):
+        for k, (plane,) in planes(flat.mask, context):
             found.update((0, value) for value in values_of(plane).tolist())
             writer.add(plane.astype(dtype, copy=False))
             made.append((k, 0))
         require_known(flat.mask, found)
+        if not made:
+            # a segmentation has at least one frame
+            writer.add(np.zeros(frame_shape(mask, context), dtype))
+            made.append((0, 0))
         return made, writer
 
     write_file(

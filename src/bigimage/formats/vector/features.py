@@ -271,6 +271,8 @@ class Reading:
     def _values(self, properties: Mapping[str, Any], fields: Mapping[str, Any], place: str) -> dict[str, Any]:
         """Fields of the annotation besides shape, label and attributes."""
         origin, score, t = properties.get("origin"), properties.get("score"), fields.get("t")
+        if t is None and type(properties.get("t")) is int:
+            t = properties["t"]  # programs that know properties only keep it there
         instance, related = properties.get("instance"), properties.get("relations")
         out: dict[str, Any] = {"origin": origin if isinstance(origin, str) and ORIGIN.fullmatch(origin) else "import"}
         if score is not None:
