@@ -97,7 +97,7 @@ def viewer() -> Path:
 def node_modules() -> Path:
     """Installed packages of `package.json`; npm installs them where they are missing."""
     modules = HERE / "node_modules"
-    if not (modules / "ol").is_dir():
+    if not all((modules / name).is_dir() for name in ("ol", "axe-core")):
         npm("ci", "--no-audit", "--no-fund", "--loglevel=error", folder=HERE)
     return modules
 

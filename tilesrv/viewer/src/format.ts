@@ -50,7 +50,8 @@ export function frameName(frame: Frame): string {
   if (frame.type === "patient") return "patient (LPS)";
   if (frame.type === "pixel") return "no georeference";
   const crs = frame.crs ?? "";
-  return /^\w+\["([^"]*)"/.exec(crs)?.[1] ?? crs;
+  const name = /^\w+\["([^"]*)"/.exec(crs)?.[1] ?? crs;
+  return /^(unnamed|unknown|)$/i.test(name) ? "CRS without a name" : name;
 }
 
 /** Whether an image is a volume. */
@@ -70,10 +71,16 @@ export function placesFor(step: number): number {
   return Math.min(9, Math.max(0, Math.ceil(2 - Math.log10(Math.abs(step) || 1))));
 }
 
+/** A number with so many decimal places; zero has no sign. */
+export function fixed(value: number, places: number): string {
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
 /** Longitude and latitude with letters. */
 export function lonLat([longitude, latitude]: readonly [number, number], places = 6): string {
   const side = (value: number, letters: string): string =>
-    `${Math.abs(value).toFixed(places)}°${value < 0 ? letters[1] : letters[0]}`;
+    `${Math.abs(value).toFixed(places)}°${Number(value.toFixed(places)) < 0 ? letters[1] : letters[0]}`;
   return `${side(latitude, "NS")} ${side(longitude, "EW")}`;
 }
 

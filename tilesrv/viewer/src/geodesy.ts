@@ -27,3 +27,15 @@ export function angleBetween(a: Degrees, b: Degrees, c: Degrees): number {
 function inverse([lon1, lat1]: Degrees, [lon2, lat2]: Degrees): { s12?: number; azi1?: number } {
   return EARTH.Inverse(lat1, lon1, lat2, lon2);
 }
+
+/** Longitudes from west to east that hold all of some; beyond 180 where they lie on both sides of the antimeridian. Pure. */
+export function longitudeSpan(longitudes: readonly number[]): [number, number] {
+  const sorted = [...longitudes].sort((a, b) => a - b);
+  let [west, east, widest] = [sorted[0] ?? 0, sorted.at(-1) ?? 0, 360 - ((sorted.at(-1) ?? 0) - (sorted[0] ?? 0))];
+  sorted.forEach((here, k) => {
+    const next = sorted[k + 1];
+    if (next === undefined || next - here <= widest) return;
+    [west, east, widest] = [next, here + 360, next - here];
+  });
+  return [west, east];
+}

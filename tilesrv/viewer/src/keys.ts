@@ -52,7 +52,7 @@ export class Keys {
     const dialog = h("dialog", { class: "sheet wide", "aria-label": "Keys" });
     dialog.append(
       h("header", {}, h("h2", {}, "Keys"), button({ label: "Close", icon: "close", press: () => dialog.close() })),
-      h("div", { class: "keys" }, ...groups.map((group) => this.section(group))),
+      h("div", { class: "keys", tabindex: 0, role: "group", "aria-label": "All keys" }, ...groups.map((group) => this.section(group))),
     );
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);

@@ -39,7 +39,7 @@ export function sheet(title: string, ...body: Child[]): HTMLDialogElement {
   const dialog = h("dialog", { class: "sheet", "aria-label": title });
   dialog.append(
     h("header", {}, h("h2", {}, title), button({ label: "Close", icon: "close", press: () => dialog.close() })),
-    h("div", { class: "sheet-body" }, ...body),
+    h("div", { class: "sheet-body", tabindex: 0, role: "group", "aria-label": title }, ...body),
   );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { classesToTell, hideQuery, type MaskLayerDocument } from "../src/annotate/layers";
 import { squareMillimetres } from "../src/format";
-import { angleBetween, pathLength, ringArea } from "../src/geodesy";
+import { angleBetween, longitudeSpan, pathLength, ringArea } from "../src/geodesy";
 import { roundNumbers } from "../src/scene/graticule";
 import { denser, valueLines } from "../src/scene/measure";
 
@@ -54,4 +54,10 @@ test("lines of coordinates are round, and not too many", () => {
   assert.deepEqual(roundNumbers(-0.3, 0.3, 0.09), [-0.2, 0, 0.2]);
   assert.deepEqual(roundNumbers(0, 10, 0), []);
   assert.deepEqual(roundNumbers(0, 1e6, 1), []);
+});
+
+test("longitudes span the shorter way round", () => {
+  assert.deepEqual(longitudeSpan([10, -20, 35]), [-20, 35]);
+  assert.deepEqual(longitudeSpan([179, -178, 178.5]), [178.5, 182]);
+  assert.deepEqual(longitudeSpan([7]), [7, 7]);
 });

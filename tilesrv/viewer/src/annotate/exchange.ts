@@ -20,6 +20,15 @@ interface Report {
   notes: unknown[];
 }
 
+/** Formats as people know them; others are shown by their own names. */
+const NAMES: Readonly<Record<string, string>> = {
+  geojson: "GeoJSON", geojsonseq: "GeoJSON, line by line", geoparquet: "GeoParquet", flatgeobuf: "FlatGeobuf", geopackage: "GeoPackage",
+  stac: "STAC", coco: "COCO", "coco-panoptic": "COCO panoptic", voc: "Pascal VOC", cvat: "CVAT", labelstudio: "Label Studio",
+  datumaro: "Datumaro", labelme: "LabelMe", yolo: "YOLO boxes", "yolo-seg": "YOLO outlines", "yolo-obb": "YOLO turned boxes",
+  rtstruct: "DICOM RT structure set", "dicom-sr": "DICOM SR", "dicom-seg": "DICOM SEG, bits", "dicom-seg-labelmap": "DICOM SEG, label map",
+  "dicom-seg-fractional": "DICOM SEG, fractions", "seg-nrrd": "Slicer seg.nrrd", nifti: "NIfTI", mha: "MHA", geotiff: "GeoTIFF", png: "PNG",
+};
+
 const COUNTS = { added: "added", changed: "changed", unchanged: "unchanged", removed: "removed here before, and left so" };
 
 /** Formats that fit an image. */
@@ -54,7 +63,7 @@ function exporting(image: string, formats: Formats, layers: MaskLayerDocument[])
   const told = h("div", { class: "report", role: "status" });
   const offer = (): void => {
     const names = what.value ? formats.masks : formats.annotations;
-    fill(format, ...names.map((name) => h("option", { value: name }, name)));
+    fill(format, ...names.map((name) => h("option", { value: name }, NAMES[name] ?? name)));
     fill(told);
   };
   offer();
@@ -68,7 +77,7 @@ function exporting(image: string, formats: Formats, layers: MaskLayerDocument[])
 
 function importing(image: string): Child[] {
   const file = h("input", { type: "file", "aria-label": "File of annotations" });
-  const label = h("input", { type: "text", maxLength: 200, "aria-label": "Label of what has none", placeholder: "label of what has none" });
+  const label = h("input", { type: "text", maxLength: 200, "aria-label": "Label for what has none", placeholder: "label for what has none" });
   const repair = h("input", { type: "checkbox" });
   const extend = h("input", { type: "checkbox" });
   const outcome = h("div", { class: "report", role: "status" });

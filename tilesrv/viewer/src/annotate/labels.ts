@@ -25,8 +25,10 @@ export class Labels {
   private readonly hidden = new Set<string>();
   private readonly locked = new Set<string>();
   private isComplete = false;
+  private isOpen = false;
+  private isAsked = false;
   private readonly listeners: Listener[] = [];
-  private readonly list = h("ul", { class: "labels" });
+  private readonly list = h("ul", { class: "labels rows" });
   private readonly filter = h("input", { type: "search", placeholder: "Find a label", "aria-label": "Find a label", hidden: true });
   private readonly entry = h("input", { type: "text", placeholder: "New label", "aria-label": "New label", maxlength: 200 });
 
@@ -48,7 +50,20 @@ export class Labels {
   async open(): Promise<void> {
     this.take(await getJson<Schema>("schema"));
     this.current ||= this.names[0] ?? "";
+    this.isOpen = true;
     this.changed();
+  }
+
+  /** Whether nothing can be drawn before a label is named. */
+  get isEmpty(): boolean {
+    return this.isOpen && !this.current;
+  }
+
+  /** Let a label be named; then the keys are the view's again. */
+  ask(): void {
+    this.isAsked = true;
+    this.element.closest("details")?.setAttribute("open", "");
+    this.entry.focus();
   }
 
   private take(schema: Schema): void {
@@ -121,6 +136,7 @@ export class Labels {
   pick(name: string): void {
     this.current = name;
     this.changed();
+    this.list.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest" });
   }
 
   /** Draw with the k-th label, counted from 1. */
@@ -141,6 +157,8 @@ export class Labels {
     if (found && !this.fits(found)) return tell(`“${name}” is drawn as ${found.shapes?.join(", ")}, which this image cannot hold.`, "bad");
     if (!this.names.includes(name) && !(await this.store(name))) return;
     this.entry.value = "";
+    if (this.isAsked) this.entry.blur();
+    this.isAsked = false;
     this.pick(name);
   }
 
@@ -195,8 +213,10 @@ export class Labels {
     const focused = this.list.contains(document.activeElement) ? document.activeElement?.getAttribute("data-row") : null;
     this.filter.hidden = names.length <= 12 && !this.filter.value && document.activeElement !== this.filter;
     const more = found.length - Math.min(found.length, MOST_ROWS);
+    const place = this.list.scrollTop;
     fill(this.list, ...rows.map((name) => this.row(name, numbers.get(name))), more > 0 && h("li", { class: "muted" }, `${more.toLocaleString("en")} more: type a part of the name above.`),
       !names.length && h("li", { class: "muted" }, "No label yet: name one, then draw."), names.length > 0 && !rows.length && h("li", { class: "muted" }, "No label has this in its name."));
+    this.list.scrollTop = place;
     // who chose with the keyboard goes on from there
     if (focused) [...this.list.querySelectorAll<HTMLElement>("[data-row]")].find((one) => one.dataset["row"] === focused)?.focus();
   }

@@ -139,7 +139,7 @@ export class Editor {
     this.layer.changed();
     this.tiles.layer.changed();
     this.masks.changed();
-    if (this.draw) this.setTool(this.tool);
+    if (this.tool !== "select" && this.tool !== "measure") this.setTool(this.tool);
     this.select(this.ids.filter((id) => !this.labels.isHidden(this.options.store.features.get(id)?.properties.label ?? "")));
   }
 
@@ -319,6 +319,18 @@ export class Editor {
     this.showHandles();
     this.options.tool(this.tool);
     if (this.tool === "keypoints") this.startRow();
+    this.tellWhatIsMissing();
+  }
+
+  /** Say what the tool in hand needs first. */
+  private tellWhatIsMissing(): void {
+    if (this.tool === "select" || this.tool === "eraser" || this.tool === "measure") return;
+    if (this.tool === "hole" || this.tool === "cut") {
+      if (!this.ids.length) this.options.hint("Select an area first: press V, and click it.");
+    } else if (this.labels.isEmpty) {
+      this.options.hint("Name what you want to draw: a label, in the field on the right.");
+      this.labels.ask();
+    }
   }
 
   /** Know whether something is being drawn, and of key points how many were placed. */
@@ -331,7 +343,9 @@ export class Editor {
         geometry.on("change", () => this.placed(geometry));
       }
     });
-    for (const end of ["drawend", "drawabort"] as const) draw.on(end, () => (this.drawing = false));
+    draw.on(["drawend", "drawabort"], () => {
+      this.drawing = false;
+    });
   }
 
   /** Whether corners that are drawn are drawn to those that there are. */

@@ -10,7 +10,7 @@ import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
 import Text from "ol/style/Text";
-import { placesFor, roundBelow } from "../format";
+import { fixed, placesFor, roundBelow } from "../format";
 import type { SceneMap } from "./map";
 import type { Native } from "./tiles";
 
@@ -28,6 +28,11 @@ export function roundNumbers(low: number, high: number, least: number): number[]
   const first = Math.ceil(low / step - 1e-9);
   const count = Math.floor(high / step + 1e-9) - first + 1;
   return count > MOST_LINES ? [] : Array.from({ length: Math.max(0, count) }, (_, k) => (first + k) * step);
+}
+
+/** Longitude of a web mercator's x, wherever it lies. */
+function fromEquator(x: number): number {
+  return (x / (fromLonLat([180, 0])[0] ?? 1)) * 180;
 }
 
 /** The layer. */
@@ -70,8 +75,8 @@ export class Graticule {
 
   private toWorld(place: Place): Place {
     if (this.scene.mode === "native") return this.native.grid.fromMap(place);
-    const [longitude = 0, latitude = 0] = toLonLat(place);
-    return [longitude, latitude];
+    const latitude = toLonLat(place)[1] ?? 0;
+    return [fromEquator(place[0]), latitude]; // goes on beyond 180 degrees
   }
 
   private toMap(world: Place): Place {
@@ -81,7 +86,9 @@ export class Graticule {
   }
 
   private words(value: number, step: number): string {
-    return value.toFixed(Math.max(0, placesFor(step) - 2)) + (this.scene.mode === "map" ? "°" : "");
+    const isMap = this.scene.mode === "map";
+    const shown = isMap && Math.abs(value) > 180 ? value - 360 * Math.sign(value) : value;
+    return fixed(shown, Math.max(0, placesFor(step) - 2)) + (isMap ? "°" : "");
   }
 
   /** A line, and its number where it meets the lower or the left edge of the view. */

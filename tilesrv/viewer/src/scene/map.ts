@@ -5,6 +5,7 @@ import View from "ol/View";
 import OverviewMap from "ol/control/OverviewMap";
 import { defaults as controls } from "ol/control/defaults";
 import { defaults as interactions } from "ol/interaction/defaults";
+import DragPan from "ol/interaction/DragPan";
 import MouseWheelZoom from "ol/interaction/MouseWheelZoom";
 import TileLayer from "ol/layer/Tile";
 import type XYZ from "ol/source/XYZ";
@@ -42,24 +43,16 @@ class EagerMap extends Map {
 /** The map, and the one layer that every scene has. */
 export class SceneMap {
   readonly map: Map;
-  readonly pixels: TileLayer<XYZ>;
+  private pixels: TileLayer<XYZ>;
   mode: Mode = "native";
   private query = "";
   private readonly overview: TileLayer<XYZ>;
   private readonly overviewControl: OverviewMap;
 
   constructor(private readonly options: SceneMapOptions) {
-    // coarser levels are loaded too, and fill what the finest tiles have not reached yet
-    this.pixels = new TileLayer({ source: this.source(), preload: Infinity, cacheSize: 1024 });
+    this.pixels = this.makePixels();
     this.overview = new TileLayer({ source: this.source() });
     this.overviewControl = this.makeOverview();
-    this.pixels.on("prerender", (event) => {
-      // beyond the stored detail, pixels are shown as the squares they are
-      const context = event.context;
-      if (context instanceof CanvasRenderingContext2D) {
-        context.imageSmoothingEnabled = (event.frameState?.viewState.resolution ?? 1) > this.finest() * 0.6;
-      }
-    });
     this.map = new EagerMap({
       target: options.target,
       layers: [this.pixels],
@@ -67,11 +60,29 @@ export class SceneMap {
       controls: controls({ attribution: false, rotate: true, zoom: false }).extend([this.overviewControl]),
       interactions: interactions({ mouseWheelZoom: false, keyboard: false, doubleClickZoom: false }).extend([
         new MouseWheelZoom({ duration: 120, timeout: 40 }),
+        new DragPan({ condition: ({ originalEvent }) => originalEvent instanceof PointerEvent && originalEvent.button === 1 }),
       ]),
       maxTilesLoading: 24,
     });
     this.tellWhenBusy(options.target);
     this.fit();
+  }
+
+  private makePixels(opacity = 1): TileLayer<XYZ> {
+    // coarser levels are loaded too, and fill what the finest tiles have not reached yet
+    const made = new TileLayer({ source: this.source(), preload: Infinity, cacheSize: 1024, opacity });
+    made.on("prerender", (event) => {
+      // beyond the stored detail, pixels are shown as the squares they are
+      const context = event.context;
+      if (context instanceof CanvasRenderingContext2D) {
+        context.imageSmoothingEnabled = (event.frameState?.viewState.resolution ?? 1) > this.finest() * 0.6;
+      }
+    });
+    return made;
+  }
+
+  setOpacity(opacity: number): void {
+    this.pixels.setOpacity(opacity);
   }
 
   /** Size of a pixel of the finest level in units of the map. */
@@ -115,7 +126,9 @@ export class SceneMap {
   setMode(mode: Mode): void {
     if (mode === this.mode || (mode === "map" && !this.options.mercator)) return;
     this.mode = mode;
-    this.pixels.setSource(this.source());
+    // a new layer: what the one before still prepares is of the other projection
+    this.pixels = this.makePixels(this.pixels.getOpacity());
+    this.map.getLayers().setAt(0, this.pixels);
     this.overview.setSource(this.source());
     this.map.setView(this.view());
     this.overviewControl.getOverviewMap().setView(this.overviewView());

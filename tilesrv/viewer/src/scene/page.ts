@@ -89,7 +89,7 @@ export class ScenePage implements Page {
   private show(display: Display): void {
     this.display = display;
     this.scene?.setQuery(displayQuery(this.image, display));
-    this.scene?.pixels.setOpacity(display.opacity);
+    this.scene?.setOpacity(display.opacity);
     if (this.scene) this.moved(this.scene);
   }
 

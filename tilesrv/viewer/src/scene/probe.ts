@@ -4,12 +4,14 @@ import type Map from "ol/Map";
 import { toLonLat } from "ol/proj";
 import { getJson, imagePath, isAbort, Problem, type ImageRecord, type PointValues } from "../api";
 import { h } from "../dom";
-import { frameName, lonLat, placesFor, short } from "../format";
+import { fixed, frameName, lonLat, placesFor, short } from "../format";
 import type { Point2 } from "../grid";
 import type { SceneMap } from "./map";
-import type { Native } from "./tiles";
+import { withinWorld, type Native } from "./tiles";
 
 const WAIT = 60;
+/** As many as a float of 32 bits holds. */
+const DIGITS = 7;
 
 /** The line at the lower edge. */
 export class Probe {
@@ -46,13 +48,13 @@ export class Probe {
     if (this.scene.mode === "map") {
       const [longitude = 0, latitude = 0] = toLonLat([...at]);
       this.degrees.textContent = lonLat([longitude, latitude]);
-      this.timer = window.setTimeout(() => void this.ask(at, "EPSG:3857"), WAIT);
+      this.timer = window.setTimeout(() => void this.ask(withinWorld(at), "EPSG:3857"), WAIT);
       return;
     }
     const index: Point2 = [at[0], -at[1]];
     const world = this.native.grid.toWorld(index);
     this.pixel.textContent = `${Math.floor(index[0])}, ${Math.floor(index[1])}`;
-    this.place.textContent = world.map((value) => value.toFixed(this.places)).join(", ");
+    this.place.textContent = world.map((value) => fixed(value, this.places)).join(", ");
     if (this.native.grid.holds(index)) this.timer = window.setTimeout(() => void this.ask(world, null), WAIT);
     else this.clearValues();
   }
@@ -75,11 +77,11 @@ export class Probe {
     const [row = 0, column = 0] = found.index;
     if (this.scene.mode === "map") {
       this.pixel.textContent = `${column}, ${row}`;
-      this.place.textContent = this.native.grid.toWorld([column + 0.5, row + 0.5]).map((v) => v.toFixed(this.places)).join(", ");
+      this.place.textContent = this.native.grid.toWorld([column + 0.5, row + 0.5]).map((v) => fixed(v, this.places)).join(", ");
     }
     if (found.lonlat) this.degrees.textContent = lonLat(found.lonlat);
     const units = found.bands.map((band) => (band.unit ? ` ${band.unit}` : ""));
-    const numbers = found.physical.map((value, k) => `${short(value ?? found.values[k])}${units[k] ?? ""}`);
+    const numbers = found.physical.map((value, k) => `${short(value ?? found.values[k], DIGITS)}${units[k] ?? ""}`);
     const shown = numbers.length > 8 ? [...numbers.slice(0, 8), "…"] : numbers;
     this.values.textContent = found.valid ? shown.join("  ") : "no data";
   }

@@ -75,7 +75,10 @@ export class Regions {
 
   private split(): HTMLElement {
     const size = h("input", { type: "number", value: 1024, min: 64, step: 64, "aria-label": "Pixels along each side" });
-    return h("div", { class: "row grow" }, size, button({ label: "Split into regions", class: "plain", press: () => void this.make(size.valueAsNumber) }));
+    return h("div", { class: "panel-body flush" },
+      h("p", { class: "muted" }, "Split a large scene into squares that people claim, finish and mark as done, one by one."),
+      h("label", { class: "field" }, h("span", {}, "Pixels a side"), size),
+      h("div", { class: "row" }, button({ label: "Split into regions", class: "plain", press: () => void this.make(size.valueAsNumber) })));
   }
 
   private async make(size: number): Promise<void> {

@@ -9,7 +9,7 @@ import { words, type ImageRecord } from "../api";
 import type { Grid2 } from "../grid";
 import { KINDS, MeasureBar } from "../measuring";
 import { mapFeature } from "./convert";
-import { drawing, type Drawn } from "./draw";
+import { drawing, plainly, type Drawn } from "./draw";
 import { angleAt, areaOf, lengthOf, sizeOfFeature, valueLines, valuesUnder } from "./measure";
 import { sketch } from "./styles";
 
@@ -67,7 +67,7 @@ export class Ruler {
   }
 
   private line(): Draw {
-    const draw = new Draw({ type: "LineString", source: this.source, style: sketch(COLOUR), stopClick: true });
+    const draw = new Draw({ type: "LineString", source: this.source, style: sketch(COLOUR), stopClick: true, condition: plainly });
     draw.on("drawstart", ({ feature }) => {
       let corners = 0;
       const geometry = feature.getGeometry();

@@ -9,6 +9,7 @@ import type Tile from "ol/Tile";
 import TileState from "ol/TileState";
 import VectorTile from "ol/VectorTile";
 import { address, ask, getJson, imagePath, Problem, words, type ImageRecord } from "../api";
+import { longitudeSpan } from "../geodesy";
 import { Grid2 } from "../grid";
 
 interface Matrix {
@@ -23,6 +24,8 @@ interface TileSetDocument {
   tileMatrixSet: { tileMatrices: Matrix[] };
   boundingBox?: { lowerLeft: [number, number]; upperRight: [number, number] };
 }
+
+type Extent4 = [number, number, number, number];
 
 /** A raster's own grid: the map's unit is its pixel, x to the right and y up, the first corner at (0, 0). */
 export interface Native {
@@ -55,8 +58,9 @@ export async function loadNative(image: ImageRecord): Promise<Native> {
 /** Half the width of web mercator's square, in its metres. */
 const EDGE = Math.PI * 6378137;
 
-/** A raster's place in web mercator. */
+/** A raster's place in web mercator; beyond the square's edge where it crosses the antimeridian. */
 export interface Mercator {
+  wraps: boolean;
   extent: [number, number, number, number];
   tileGrid: TileGrid;
 }
@@ -69,9 +73,30 @@ export async function loadMercator(image: ImageRecord): Promise<Mercator | null>
   const [last, first] = [zooms?.at(-1), zooms?.[0]];
   if (!found?.boundingBox || last === undefined || first === undefined) return null;
   const { lowerLeft, upperRight } = found.boundingBox;
-  const extent: [number, number, number, number] = [...lowerLeft, ...upperRight];
+  const box: Extent4 = [...lowerLeft, ...upperRight];
+  const across = upperRight[0] - lowerLeft[0] > 1.9 * EDGE ? await acrossAntimeridian(image).catch(() => null) : null;
+  const extent: Extent4 = across ? [(across[0] / 180) * EDGE, lowerLeft[1], (across[1] / 180) * EDGE, upperRight[1]] : box;
   const resolutions = Array.from({ length: last + 1 }, (_, zoom) => (2 * EDGE) / 256 / 2 ** zoom);
-  return { extent, tileGrid: new TileGrid({ origin: [-EDGE, EDGE], resolutions, extent, minZoom: first, tileSize: 256 }) };
+  const grid = { origin: [-EDGE, EDGE], resolutions, extent: box, minZoom: first, tileSize: 256 };
+  return { extent, wraps: across !== null, tileGrid: new TileGrid(grid) };
+}
+
+/** Longitudes of a raster that lies on both sides of the antimeridian, and on less than half of the globe; else null. */
+async function acrossAntimeridian(image: ImageRecord): Promise<[number, number] | null> {
+  const [height = 1, width = 1] = image.shape.slice(-2);
+  const grid = new Grid2(image.affine, height, width);
+  const shares = [0, 0.25, 0.5, 0.75, 1];
+  const edge = shares.flatMap((share): [number, number][] =>
+    [[share * width, 0], [share * width, height], [0, share * height], [width, share * height]]);
+  const coords = edge.flatMap((index) => grid.toWorld(index)).join();
+  const { coords: places } = await getJson<{ coords: (number[] | null)[] }>(imagePath(image.id, `/transform?coords=${coords}&to=EPSG:4326`));
+  const [west, east] = longitudeSpan(places.flatMap((place) => place?.[0] ?? []).filter(Number.isFinite));
+  return east > 180 && east - west < 180 ? [west, east] : null;
+}
+
+/** Place in web mercator's square of one that may lie beyond its edge. */
+export function withinWorld([x, y]: readonly [number, number]): [number, number] {
+  return [x - 2 * EDGE * Math.floor((x + EDGE) / (2 * EDGE)), y];
 }
 
 /** Addresses of tiles of a kind (`tiles`, `masks/x/tiles`, …), with OpenLayers' placeholders. */
@@ -86,7 +111,7 @@ export function nativeSource(native: Native, url: string): XYZ {
 
 /** Source of pictures in web mercator. */
 export function mercatorSource(mercator: Mercator, url: string): XYZ {
-  return new XYZ({ url, projection: "EPSG:3857", tileGrid: mercator.tileGrid, wrapX: false, transition: 120 });
+  return new XYZ({ url, projection: "EPSG:3857", tileGrid: mercator.tileGrid, wrapX: mercator.wraps, transition: 120 });
 }
 
 /** Seconds after which tiles that failed are asked for again, each time; the last for ever. */

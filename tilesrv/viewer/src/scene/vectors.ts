@@ -51,7 +51,7 @@ export class VectorTiles {
       source: this.source(),
       style: (feature, resolution) => this.style(feature, resolution),
       renderMode: "hybrid",
-      declutter: false,
+      declutter: true, // only the numbers of counts: all else is drawn wherever it lies
       zIndex: 10,
       preload: 0,
     });
@@ -97,7 +97,7 @@ export class VectorTiles {
     const made = new VectorTileSource({
       format: this.format,
       tileUrlFunction: this.addresses(),
-      wrapX: false,
+      wrapX: this.mode === "map" && mercator !== null && mercator.wraps,
       projection: this.mode === "map" && mercator ? "EPSG:3857" : native.projection,
       tileGrid: this.tileGrid(),
       tileLoadFunction: (tile) => this.load(tile as VectorTile<RenderFeature>),
