@@ -36,11 +36,11 @@ async def revert_image(request: Request) -> Response:
     done = await context.edits.run(
         object(), lambda: _revert(context, image, grid, members, author=author), request.receive
     )
-    made = done.applied.revision
+    made = done.revision
     body = {
         "revision": None if made is None else made.number,
         "time": None if made is None else rfc3339(made.time),
-        "changes": len(done.applied.results),
+        "changes": done.changes,
         "kept": [str(id_) for id_ in done.kept],
     }
     return JSONResponse(body, headers={"Cache-Control": "no-store"})

@@ -138,8 +138,8 @@ def revert(
         else:
             box = None if region is None else _region_box(workspace, image, region)
             done = workspace.annotations.revert(image, to=to, box=box, author=author)
-    revision = None if done.applied.revision is None else done.applied.revision.number
-    changes = len(done.applied.results)
+    revision = None if done.revision is None else done.revision.number
+    changes = done.changes
     if as_json:
         print_json({"revision": revision, "changes": changes, "kept": [str(id_) for id_ in done.kept]})
         return

@@ -131,6 +131,14 @@ class AnnotationStore(Protocol):
         """
         ...
 
+    def apply_all(self, image: str, changes: Iterable[Change], *, author: str) -> Step | None:
+        """Store changes of one image, however many, as one revision; memory does not grow with their number.
+
+        The iterable is read before anything is locked. Returns None when it is empty. Raises what `apply` raises, and
+        then nothing is stored.
+        """
+        ...
+
     def load(self, image: str, annotations: Iterable[Annotation | Table], *, author: str) -> Revision | None:
         """Store many new annotations as one revision, fast; memory grows by some 40 bytes with each.
 

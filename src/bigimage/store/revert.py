@@ -4,14 +4,14 @@ Every function reads the present state and writes on the condition that it still
 again.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from bigimage.errors import Conflict, NotFound
 from bigimage.geometry.box import WorldBox
 from bigimage.model.annotation import Annotation
-from bigimage.model.change import Applied, BrushPatch, Change, Edited, Removed, changed_id
+from bigimage.model.change import BrushPatch, Change, Edited, Logged, Removed, Revision, changed_id
 from bigimage.model.mask import Mask, merge_chunk
 from bigimage.store.door import AnnotationStore, Difference, Moment
 
@@ -23,7 +23,9 @@ ATTEMPTS = 10
 class Reverted:
     """What taking back did."""
 
-    applied: Applied
+    revision: Revision | None
+    """None when there was nothing to take back."""
+    changes: int
     kept: tuple[UUID, ...] = ()
     """Annotations that stay as they are, because others have built on what was to be taken back."""
 
@@ -31,7 +33,7 @@ class Reverted:
 def revert_annotation(store: AnnotationStore, id: UUID, *, to: int, author: str) -> Reverted:
     """Bring an annotation back to what it was at a version. Raises NotFound when it was removed there, Conflict."""
 
-    def plan() -> tuple[list[Change], tuple[UUID, ...]]:
+    def plan() -> tuple[Iterable[Change], tuple[UUID, ...]]:
         now = store.history(id)[-1].version
         return changes_back(Difference(id, store.get(id, version=to), _present(store, id), now)), ()
 
@@ -41,9 +43,9 @@ def revert_annotation(store: AnnotationStore, id: UUID, *, to: int, author: str)
 def revert_to(store: AnnotationStore, image: str, *, to: Moment, author: str, box: WorldBox | None = None) -> Reverted:
     """Bring an image back to what was visible at a moment; with a box, what touches it now or did then."""
 
-    def plan() -> tuple[list[Change], tuple[UUID, ...]]:
+    def plan() -> tuple[Iterable[Change], tuple[UUID, ...]]:
         differences = store.differences(image, since=to, box=box)
-        return [change for difference in differences for change in changes_back(difference)], ()
+        return (change for difference in differences for change in changes_back(difference)), ()
 
     return _attempt(store, image, plan, author)
 
@@ -51,34 +53,50 @@ def revert_to(store: AnnotationStore, image: str, *, to: Moment, author: str, bo
 def revert_author(store: AnnotationStore, image: str, who: str, *, author: str, since: int = 0) -> Reverted:
     """Take back everything that one person changed behind a revision, where nobody else has built on it."""
 
-    def plan() -> tuple[list[Change], tuple[UUID, ...]]:
-        first: dict[UUID, int] = {}
-        latest: dict[UUID, int] = {}
-        built_on: set[UUID] = set()
-        gone: set[UUID] = set()
+    def plan() -> tuple[Iterable[Change], tuple[UUID, ...]]:
+        work = _Work(who)
         for logged in store.changes(image, since=since):
-            id_ = changed_id(logged.change)
-            if logged.revision.author == who:
-                first.setdefault(id_, logged.version)
-            elif id_ in first:
-                built_on.add(id_)
-            latest[id_] = logged.version
-            if isinstance(logged.change, Removed):
-                gone.add(id_)
-            else:
-                gone.discard(id_)
-        back: list[Change] = []
-        for id_, version in first.items():
-            if id_ in built_on or (version == 1 and id_ in gone):
-                continue
-            if version == 1:  # nothing was there before, so nothing needs to be read
-                back.append(Removed(id_, latest[id_]))
-            else:
-                before = _at_version(store, id_, version - 1)
-                back += changes_back(Difference(id_, before, _present(store, id_), latest[id_]))
-        return back, tuple(sorted(built_on))
+            work.add(logged)
+        return work.changes_back(store), tuple(sorted(work.built_on))
 
     return _attempt(store, image, plan, author)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one person did, as far as taking it back needs it."""
+
+    who: str
+    first: dict[UUID, int] = field(default_factory=dict[UUID, int])
+    """The first version that they made of each annotation they changed."""
+    latest: dict[UUID, int] = field(default_factory=dict[UUID, int])
+    """The versions that these annotations have now."""
+    gone: set[UUID] = field(default_factory=set[UUID])
+    """Those that are removed."""
+    built_on: set[UUID] = field(default_factory=set[UUID])
+    """Those that others changed afterwards."""
+
+    def add(self, logged: Logged) -> None:
+        """Take the next change of the log into account."""
+        id_ = changed_id(logged.change)
+        if logged.revision.author == self.who:
+            self.first.setdefault(id_, logged.version)
+        elif id_ in self.first:
+            self.built_on.add(id_)
+        if id_ in self.first:
+            self.latest[id_] = logged.version
+            (self.gone.add if isinstance(logged.change, Removed) else self.gone.discard)(id_)
+
+    def changes_back(self, store: AnnotationStore) -> Iterator[Change]:
+        """Changes that take it back, but for what others have built on."""
+        for id_, version in self.first.items():
+            if id_ in self.built_on or (version == 1 and id_ in self.gone):
+                continue
+            if version == 1:  # nothing was there before, so nothing needs to be read
+                yield Removed(id_, self.latest[id_])
+            else:
+                before = _at_version(store, id_, version - 1)
+                yield from changes_back(Difference(id_, before, _present(store, id_), self.latest[id_]))
 
 
 def changes_back(difference: Difference) -> list[Change]:
@@ -113,17 +131,20 @@ def _strokes_back(id_: UUID, before: Mask, after: Mask, base: int) -> list[Chang
 
 
 def _attempt(
-    store: AnnotationStore, image: str, plan: Callable[[], tuple[list[Change], Iterable[UUID]]], author: str
+    store: AnnotationStore, image: str, plan: Callable[[], tuple[Iterable[Change], tuple[UUID, ...]]], author: str
 ) -> Reverted:
     """Make planned changes; plan again when somebody was faster. Raises Conflict after `ATTEMPTS`."""
-    for _ in range(ATTEMPTS - 1):
+    attempt = 1
+    while True:
         changes, kept = plan()
         try:
-            return Reverted(store.apply(image, changes, author=author), tuple(kept))
+            made = store.apply_all(image, changes, author=author)
         except Conflict:
-            continue
-    changes, kept = plan()
-    return Reverted(store.apply(image, changes, author=author), tuple(kept))
+            if attempt == ATTEMPTS:
+                raise
+            attempt += 1
+        else:
+            return Reverted(None, 0, kept) if made is None else Reverted(made.revision, made.changes, kept)
 
 
 def _present(store: AnnotationStore, id_: UUID) -> Annotation | None:

@@ -29,6 +29,7 @@ from bigimage.model.table import Table
 from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
+from bigimage.store.changeset import PART, ChangeSet, Part
 from bigimage.store.collecting import collecting_rarely
 from bigimage.store.database import Database
 from bigimage.store.door import Columns, Count, Difference, Moment, Step, Watch
@@ -36,7 +37,7 @@ from bigimage.store.journal import Journal
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup, image_row
 from bigimage.store.reading import Ask, Reader
 from bigimage.store.rows import SHAPE_CODES, encode, frame_json, from_micros, srid
-from bigimage.store.runs import Spool
+from bigimage.store.runs import Spool, in_parts
 from bigimage.store.tables import ENTRY_BITS
 from bigimage.store.writing import Writer, close_revision
 
@@ -74,34 +75,48 @@ class SqlStore:
         listed = list(changes)
         if not listed:
             return Applied(None, ())
-        brought = [c.annotation for c in listed if isinstance(c, (Added, Edited))]
-        for annotation in brought:
-            loading.require_image(annotation, image)
-        frame = self._frame(image, brought[0].frame if brought else None)
-        batch = encode(brought, frame, self.lookup.add_grid)
-        texts = self.lookup.add_texts({*batch.labels, *batch.origins, author})
+        part = self._part(image, listed)
+        author_id = self.lookup.add_texts([author])[author]
         with self.database.writing() as connection:
             row = self._lock(connection, image)
             if once is not None and (answer := self._answer(connection, row, listed, once, author)) is not None:
                 return answer
-            writer = Writer(connection, self.reader, row, batch, texts)
-            try:
-                writer.make(listed)
-            except IntegrityError as error:
-                raise Conflict(_TWICE) from error
-            clashes = tuple(r for r in writer.results if isinstance(r, Clash))
-            if clashes and not skip_conflicts:
-                raise Conflict(_clash_text(clashes), clashes)
+            writer = Writer(connection, self.reader, row)
+            _make(writer, part, skip_conflicts=skip_conflicts)
             now = self._now(connection, row)
-            try:
-                writer.save(author=texts[author], time=now)
-            except IntegrityError as error:
-                raise Conflict(_TWICE) from error
+            _save(writer, author=author_id, time=now)
             made = Revision(image, row.revision + 1, author, from_micros(now)) if writer.written else None
             applied = Applied(made, tuple(writer.results))
             if once is not None:
                 self._remember(connection, row, applied, once, author, now)
         return applied
+
+    def apply_all(self, image: str, changes: Iterable[Change], *, author: str) -> Step | None:
+        """Store changes of one image, however many, in one transaction; see the door."""
+        with closing(ChangeSet()) as kept:
+            for listed in in_parts(changes, PART):
+                kept.add(self._part(image, listed))
+            if not kept.count:
+                return None
+            author_id = self.lookup.add_texts([author])[author]
+            with self.database.writing() as connection, self.database.bulk(connection):
+                row = self._lock(connection, image)
+                writer = Writer(connection, self.reader, row)
+                for part in kept.parts():
+                    _make(writer, part, skip_conflicts=False)
+                    writer.forget()
+                now = self._now(connection, row)
+                _save(writer, author=author_id, time=now)
+            return Step(Revision(image, row.revision + 1, author, from_micros(now)), writer.written)
+
+    def _part(self, image: str, listed: list[Change]) -> Part:
+        """Changes of an image, ready to be made. Raises FrameMismatch, InputError, NotFound."""
+        brought = [c.annotation for c in listed if isinstance(c, (Added, Edited))]
+        for annotation in brought:
+            loading.require_image(annotation, image)
+        frame = self._frame(image, brought[0].frame if brought else None)
+        batch = encode(brought, frame, self.lookup.add_grid)
+        return Part(listed, batch, self.lookup.add_texts({*batch.labels, *batch.origins}))
 
     def load(self, image: str, annotations: Iterable[Annotation | Table], *, author: str) -> Revision | None:
         """Store many new annotations as one revision; see the door."""
@@ -426,6 +441,25 @@ def _schema(row: Any) -> Schema:
 def _parsed(version: int, document: str) -> Schema:
     """Schema of its stored form; kept, because every call that stores something needs the latest."""
     return replace(read_schema(json.loads(document)), version=version)
+
+
+def _make(writer: Writer, part: Part, *, skip_conflicts: bool) -> None:
+    """Make changes. Raises Conflict."""
+    try:
+        writer.make(part.changes, part.batch, part.texts)
+    except IntegrityError as error:
+        raise Conflict(_TWICE) from error
+    clashes = tuple(r for r in writer.results if isinstance(r, Clash))
+    if clashes and not skip_conflicts:
+        raise Conflict(_clash_text(clashes), clashes)
+
+
+def _save(writer: Writer, *, author: int, time: int) -> None:
+    """Write what was made as a revision. Raises Conflict."""
+    try:
+        writer.save(author=author, time=time)
+    except IntegrityError as error:
+        raise Conflict(_TWICE) from error
 
 
 def _clash_text(clashes: Sequence[Clash]) -> str:

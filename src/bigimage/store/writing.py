@@ -84,9 +84,6 @@ class Writer:
     connection: sa.Connection
     reader: Reader
     image: ImageRow
-    batch: Batch
-    """The annotations that the changes bring, in their order."""
-    texts: Mapping[str, int]
     heads: dict[UUID, Head] = field(default_factory=dict[UUID, Head])
     entries: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     touched: dict[UUID, Head] = field(default_factory=dict[UUID, Head])
@@ -95,6 +92,9 @@ class Writer:
     """Annotations that were changed by now."""
     written: int = 0
     """Entries that were written already and are no longer held."""
+    batch: Batch = field(init=False)
+    """The annotations that the changes at hand bring, in their order."""
+    texts: Mapping[str, int] = field(init=False)
     levels: int = 0
     """Levels of cells that annotations written so far lie on."""
     results: list[Stored | Clash] = field(default_factory=list[Stored | Clash])
@@ -109,12 +109,14 @@ class Writer:
         """Number of the revision that is being made."""
         return self.image.revision + 1
 
-    def make(self, changes: Sequence[Change]) -> None:
+    def make(self, changes: Sequence[Change], batch: Batch, texts: Mapping[str, int]) -> None:
         """Make all changes that do not clash, and note in `results` what became of each.
 
-        What many changes bring is written part by part, so that taking back a million needs no room for all at once.
-        Raises IntegrityError when an id was given to two annotations.
+        `batch` are the annotations that they bring, and `texts` the ids of labels and origins. May be called again with
+        further changes, after `forget` where they are many. Raises IntegrityError when an id was given to two
+        annotations.
         """
+        self.batch, self.texts = batch, texts
         brought = 0
         for position, change in enumerate(changes):
             if position % HELD == 0:
@@ -131,6 +133,11 @@ class Writer:
             self.heads[changed_id(change)] = self.touched[changed_id(change)] = new
             self.changed.add(changed_id(change))
             self.results.append(Stored(position, changed_id(change), new.version))
+
+    def forget(self) -> None:
+        """Let go of what became of the changes made so far; further ones need not know."""
+        self.results.clear()
+        self.changed.clear()
 
     def _load_heads(self, ids: Iterable[UUID]) -> None:
         """Read the present state of the annotations that are to be changed."""
