@@ -60,7 +60,7 @@ def data_of(folder: Path, format: str | None, names: Sequence[str]) -> tuple[Pat
     """Where in a folder the annotations lie, and of which format they are.
 
     That is the folder where some format is made of folders, else its one file of annotations, or of several the one
-    that is named like the image; pictures beside it are no masks. Raises InputError where several may be meant, or none.
+    named like the image; pictures beside it are no masks. Raises InputError where several may be meant, or none.
     """
     kinds: tuple[Mapping[str, Any], ...] = (FORMATS, MASKS)
     if format is not None and (format in FORMATS or format in MASKS):

@@ -11,6 +11,7 @@ from bigimage.formats.vector import yolo_files
 from bigimage.formats.vector.areas import box_of
 from bigimage.formats.vector.pages import PAGE, Page, whole_page
 from bigimage.formats.vector.pixels import Pixels
+from bigimage.formats.vector.yolo_layouts import is_data_set
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Box, Shape
 
@@ -30,7 +31,7 @@ OPTIONS = {"page": PAGE}
 
 def sniff(path: Path) -> bool:
     """Whether a folder is a data set of boxes."""
-    return yolo_files.is_data_set(path, lambda counts: all(n == 4 for n in counts))
+    return is_data_set(path, lambda counts: all(n in (4, 5) for n in counts))
 
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:

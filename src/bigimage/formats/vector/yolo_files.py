@@ -5,18 +5,19 @@ an empty text is an image with nothing on it, a missing one an image that nobody
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from bigimage.errors import BackendError, DataError
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.pages import Page, choose, label_of, lose_fields, lose_shape
 from bigimage.formats.vector.pixels import Pixels
+from bigimage.formats.vector.yolo_layouts import class_names, texts
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Shape
 
@@ -27,8 +28,6 @@ Encode = Callable[[Annotation, Page, Context, Report], "list[NDArray[np.float64]
 """Rows of points (n, 2) in pixels of one annotation; None for a shape that the task does not have."""
 Decode = Callable[["NDArray[np.float64]", Pixels, Report, str], "Shape | None"]
 """Shape in the image's frame of the numbers of a row behind its class, and of its place."""
-CONFIGS = ("data.yaml", "dataset.yaml", "data.yml")
-_MOST_CONFIG = 1 << 20
 _MOST_LINE = 1 << 22
 
 
@@ -86,32 +85,15 @@ def _rows(page: Page, classes: Mapping[str, int], encode: Encode, context: Conte
             yield f"{classes[label.name]} {numbers}\n"
 
 
-def is_data_set(path: Path, fits: Callable[[Sequence[int]], bool]) -> bool:
-    """Whether a folder is a data set whose first rows have as many numbers as `fits` wants."""
-    if not path.is_dir() or _config_of(path) is None or not (path / "labels").is_dir():
-        return False
-    for text in sorted((path / "labels").rglob("*.txt"))[:20]:
-        with text.open("rb") as file:
-            counts = [len(line.split()) - 1 for line in file.read(1 << 14).splitlines()[:-1]]
-        if counts:
-            return fits(counts)
-    return fits(())
-
-
-def _config_of(path: Path) -> Path | None:
-    """The description of a data set."""
-    return next((path / name for name in CONFIGS if (path / name).is_file()), None)
-
-
 def read(
     path: Path, decode: Decode, *, format: str, context: Context, report: Report, options: Options
 ) -> Iterator[Annotation]:
     """Annotations of the image's own text."""
-    names = _names(path, report)
-    texts = sorted((path / "labels").rglob("*.txt"))
-    if not texts:
+    names = class_names(path, report)
+    found = texts(path)
+    if not found:
         return
-    text = texts[choose([p.stem for p in texts], context, options)]
+    text = found[choose([p.stem for p in found], context, options)]
     pixels = Pixels(context.grid)
     size = np.array([pixels.width, pixels.height], dtype=np.float64)
     seen: dict[bytes, int] = {}
@@ -120,7 +102,7 @@ def read(
         row = _numbers(line, names, report, place)
         if row is None:
             continue
-        label, numbers = row
+        label, numbers, score = row
         shape = decode((numbers.reshape(-1, 2) * size).ravel(), pixels, report, place)
         if shape is None:
             continue
@@ -129,7 +111,8 @@ def read(
         seen[digest] = nth + 1
         id = context.new_id(format, text.stem, digest.hex(), nth)
         frame = context.grid.frame
-        yield Annotation(id=id, image=context.image, label=label, shape=shape, frame=frame, origin="import")
+        own = Annotation(id=id, image=context.image, label=label, shape=shape, frame=frame, origin="import")
+        yield own if score is None else replace(own, score=score)
 
 
 def _lines(text: Path) -> Iterator[str]:
@@ -149,40 +132,25 @@ def _lines(text: Path) -> Iterator[str]:
 
 def _numbers(
     line: str, names: Mapping[int, str], report: Report, place: str
-) -> "tuple[str, NDArray[np.float64]] | None":
-    """Label and numbers of a line; None, and a problem, where something is wrong with it."""
+) -> "tuple[str, NDArray[np.float64], float | None] | None":
+    """Label, numbers and score of a line; None, and a problem, where something is wrong with it.
+
+    A number more than coordinates take is how sure a model is of what it found.
+    """
     first, *rest = line.split()
     try:
-        label = names.get(int(first))
+        label = names.get(int(float(first)) if float(first).is_integer() else -1)
         numbers = np.array([float(v) for v in rest])
-    except ValueError:
+    except (ValueError, OverflowError):
         report.problem("value", place, "a line is the number of a class, and coordinates")
         return None
     if label is None:
         report.problem("label", place, f"there is no class {first}; data.yaml has {len(names)}")
     elif not np.isfinite(numbers).all() or ((numbers < -1e-6) | (numbers > 1 + 1e-6)).any():
         report.problem("coordinate", place, "coordinates are parts of the image's size, from 0 to 1")
-    elif len(numbers) < 4 or len(numbers) % 2:
+    elif len(numbers) < 4:
         report.problem("value", place, f"{len(numbers)} coordinates make no shape")
     else:
-        return label, numbers
+        odd = len(numbers) % 2
+        return label, numbers[: len(numbers) - odd], float(numbers[-1]) if odd else None
     return None
-
-
-def _names(path: Path, report: Report) -> dict[int, str]:
-    """Names of the classes by their numbers. Raises DataError for a description that is no YAML."""
-    config = _config_of(path)
-    if config is None:
-        raise DataError(f"{path} has no data.yaml, which names the classes")
-    if config.stat().st_size > _MOST_CONFIG:
-        raise DataError(f"{config.name} is larger than {_MOST_CONFIG} bytes")
-    try:
-        fields: Any = yaml.safe_load(config.read_bytes())
-        names = fields["names"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
-        raise DataError(f"{config.name} names no classes: {str(error)[:200]}") from error
-    pairs = names.items() if isinstance(names, Mapping) else enumerate(names) if isinstance(names, list) else ()
-    found = {k: v for k, v in cast("Iterable[tuple[Any, Any]]", pairs) if isinstance(k, int) and isinstance(v, str)}
-    if len(found) != (len(cast("Any", names)) if isinstance(names, (Mapping, list)) else -1):
-        report.problem("type", config.name, "names are texts, in a list or by whole numbers")
-    return found

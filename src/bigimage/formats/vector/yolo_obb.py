@@ -12,6 +12,7 @@ from bigimage.formats.vector import yolo_files
 from bigimage.formats.vector.areas import area_of
 from bigimage.formats.vector.pages import PAGE, Page, whole_page
 from bigimage.formats.vector.pixels import Pixels
+from bigimage.formats.vector.yolo_layouts import is_data_set
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Box, Polygon, RotatedBox, Shape, kind
 
@@ -39,7 +40,7 @@ _SQUARE = 1e-6
 
 def sniff(path: Path) -> bool:
     """Whether a folder is a data set of four corners a row."""
-    return yolo_files.is_data_set(path, lambda counts: all(n == 8 for n in counts))
+    return is_data_set(path, lambda counts: all(n in (8, 9) for n in counts))
 
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:

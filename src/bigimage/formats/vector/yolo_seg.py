@@ -12,6 +12,7 @@ from bigimage.formats.vector import yolo_files
 from bigimage.formats.vector.areas import area_of, one_ring, without_bridges
 from bigimage.formats.vector.pages import PAGE, Page, whole_page
 from bigimage.formats.vector.pixels import Pixels
+from bigimage.formats.vector.yolo_layouts import is_data_set
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import Mask, Polygon, Shape, kind
 
@@ -30,7 +31,7 @@ OPTIONS = {"page": PAGE}
 
 def sniff(path: Path) -> bool:
     """Whether a folder is a data set of rings."""
-    return yolo_files.is_data_set(path, lambda counts: all(n >= 6 for n in counts) and set(counts) != {8})
+    return is_data_set(path, lambda counts: all(n >= 6 for n in counts) and not {*counts} <= {8, 9})
 
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
