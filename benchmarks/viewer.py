@@ -76,7 +76,12 @@ window.drag = (seconds, speed) => {
     pointerId: 1, isPrimary: true, bubbles: true, cancelable: true, button: type === "pointermove" ? -1 : 0,
     buttons: type === "pointerup" ? 0 : 1, clientX: x + dx, clientY: y + dy, pointerType: "mouse",
   }));
-  const way = (t) => [300 * Math.sin(t * speed), 200 * Math.sin(t * speed * 0.7)];
+  // it ends where it began, at rest, so that no pan goes on beyond the image's edge, which would count as blank
+  const turns = Math.max(1, Math.round((seconds * speed) / (2 * Math.PI)));
+  const way = (t) => {
+    const angle = 2 * Math.PI * turns * Math.min(1, t / Math.max(0.1, seconds - 0.3));
+    return [300 * Math.sin(angle), 200 * Math.sin(2 * angle)];
+  };
   send(viewport, "pointerdown", 0, 0);
   return window.record(seconds, (t) => send(document, "pointermove", ...way(t / 1000)))
     .then((found) => { send(document, "pointerup", ...way(seconds)); return found; });
