@@ -188,7 +188,7 @@ def _copy(source: sa.Connection, sink: sa.Connection | None) -> tuple[dict[str, 
     for table in _KEPT:
         digest, count = hashlib.sha256(), 0
         names = [column.name for column in table.columns]
-        query = sa.select(table).order_by(*table.primary_key.columns)
+        query = sa.select(table).order_by(*_keys(table, source.dialect.name))
         result = source.execution_options(yield_per=SEALED).execute(query)
         for rows in result.partitions(SEALED):
             for column in zip(*rows, strict=True):
@@ -198,6 +198,14 @@ def _copy(source: sa.Connection, sink: sa.Connection | None) -> tuple[dict[str, 
                 sink.execute(sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows])
         counts[table.name], digests[table.name] = count, digest.hexdigest()
     return counts, digests
+
+
+def _keys(table: sa.Table, dialect: str) -> list[sa.ColumnElement[Any]]:
+    """Columns of a table's key; texts in the order of their bytes, which PostgreSQL has for the asking only."""
+    return [
+        column.collate("C") if dialect == "postgresql" and isinstance(column.type, sa.Text) else column
+        for column in table.primary_key.columns
+    ]
 
 
 def _plain(column: Sequence[Any]) -> bytes:

@@ -63,8 +63,9 @@ class SqlPeople:
     def everyone(self) -> Sequence[Person]:
         """Everybody, by name."""
         with self.database.reading() as connection:
-            rows = connection.execute(sa.select(tables.person).order_by(tables.person.c.name)).all()
-        return [_person(row) for row in rows]
+            rows = connection.execute(sa.select(tables.person)).all()
+        # sorted here, for every PostgreSQL database has its own order of letters
+        return sorted(map(_person, rows), key=lambda person: person.name)
 
     # ---- tokens
 

@@ -171,6 +171,9 @@ class PostgresDatabase(Database):
         sql = "SELECT 1 FROM pg_available_extensions WHERE name = 'postgis'"
         if not self.fetch(connection, sql):
             raise Unsupported(f"{self.url} has no PostGIS; install it there (Debian package postgresql-15-postgis-3)")
+        encoding = self.fetch(connection, "SHOW server_encoding")[0][0]
+        if encoding != "UTF8":
+            raise Unsupported(f"{self.url} keeps texts as {encoding}; make a database with ENCODING 'UTF8'")
         connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS postgis")
         metadata.create_all(connection)
         connection.exec_driver_sql(VIEW)

@@ -406,10 +406,11 @@ class SqlStore:
         """Images that have annotations or had some, with their latest revisions."""
         sql = (
             "SELECT i.name, r.number, n.text, r.time FROM image i JOIN revision r ON r.image = i.id"
-            " AND r.number = i.revision JOIN name n ON n.id = r.author ORDER BY i.name"
+            " AND r.number = i.revision JOIN name n ON n.id = r.author"
         )
         with self.database.reading() as connection:
-            rows = self.database.fetch(connection, sql)
+            # sorted here, for every PostgreSQL database has its own order of letters
+            rows = sorted(self.database.fetch(connection, sql))
         return {name: Revision(name, number, author, from_micros(moment)) for name, number, author, moment in rows}
 
     def watch(self) -> Watch:
