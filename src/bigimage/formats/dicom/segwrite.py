@@ -62,8 +62,6 @@ NICKNAMES = {"LABELMAP": "label map", "FRACTIONAL": "fractions"}
 SEGMENT_NUMBER, SEGMENT_GROUP = 0x0062000B, 0x0062000A
 POSITION, POSITION_GROUP = 0x00200032, 0x00209113
 FRAME_LABEL, CONTENT_GROUP = 0x00209453, 0x00209111
-SECTION = 0.001
-"""Millimetres that a slide's section is said to be thick: a pixel measure that must be given, and nobody measured."""
 PURPOSE = (b"121322", b"DCM", b"Source image for image processing operation")
 DERIVATION = (b"113076", b"DCM", b"Segmentation")
 HELD = KeepsMask(
@@ -319,7 +317,7 @@ def _shared(grid: Grid, glass: Glass | None) -> Dataset:
     if glass is not None:
         measures = Dataset()
         measures.PixelSpacing = cast("Any", decimals(glass.spacing[::-1]))
-        measures.SliceThickness = cast("Any", decimals([SECTION])[0])
+        measures.SliceThickness = cast("Any", decimals([glass.thickness])[0])
         shared = Dataset()
         shared.PixelMeasuresSequence = DicomSequence([measures])
         return shared

@@ -22,7 +22,7 @@ from bigimage.geometry.frame import PatientFrame
 from bigimage.model.image import ImageInfo, Verdict
 from bigimage.sources.dicom.verdicts import Code, verdict
 
-IDENTIFIERS = ("study", "series", "instances", "source_instances")
+IDENTIFIERS = ("study", "series", "frame_of_reference", "instances", "source_instances")
 """Kept entries that hold UIDs."""
 NUMBERED_FILE = re.compile(r"file [0-9]+")
 PSEUDONYM = "PatientID"

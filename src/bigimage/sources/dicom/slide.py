@@ -319,9 +319,14 @@ def describe_slide(slide: Slide, image: str) -> ImageInfo:
             "study": top.text("StudyInstanceUID"),
             "series": top.text("SeriesInstanceUID"),
             "series_number": top.integer("SeriesNumber"),
+            "frame_of_reference": top.text("FrameOfReferenceUID"),
             "instances": [[[file.instance, None] for file in slide.files]],
             "photometric": first.layout.photometric,
-            "slide": {"origin": offsets, "orientation": list(top.numbers("ImageOrientationSlide"))},
+            "slide": {
+                "origin": offsets,
+                "orientation": list(top.numbers("ImageOrientationSlide")),
+                "thickness": _thickness(top),
+            },
             "export": {word: text for word in EXPORT if (text := "\\".join(top.texts(word)))},
         },
         verdicts=tuple(verdicts),
@@ -335,10 +340,21 @@ def describe_slide(slide: Slide, image: str) -> ImageInfo:
     )
 
 
+def _measures(top: Elements) -> Elements | None:
+    """Pixel measures that all frames share."""
+    shared = top.items("SharedFunctionalGroupsSequence", only=GROUP_TAGS)
+    return shared[0].item("PixelMeasuresSequence") if shared else None
+
+
+def _thickness(top: Elements) -> float | None:
+    """Millimetres of the focal plane; None where the file does not say."""
+    measures = _measures(top)
+    return measures.number("SliceThickness") if measures else None
+
+
 def _spacing(top: Elements, verdicts: list[Verdict]) -> tuple[float, float] | None:
     """Millimetres per pixel along (x, y); None where the file does not say."""
-    shared = top.items("SharedFunctionalGroupsSequence", only=GROUP_TAGS)
-    measures = shared[0].item("PixelMeasuresSequence") if shared else None
+    measures = _measures(top)
     spacing = measures.numbers("PixelSpacing") if measures else ()
     if spacing and not spacing_fault(spacing):
         return spacing[1], spacing[0]
