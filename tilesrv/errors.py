@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bigimage.archives import ArchiveTooLarge
+from bigimage.archives import UPLOADS, ArchiveTooLarge
 from bigimage.errors import (
     BackendError,
     BigImageError,
@@ -32,6 +32,8 @@ from bigimage.model.problem import Invalid, Problem
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:bigimage:problem:"
 _log = logging.getLogger(__name__)
+_UPLOADED = re.compile(rf"the workspace/{UPLOADS}/[0-9a-f]{{32}}/(?:content/)?")
+"""Where a file lies while it is read, as the workspace is called in messages."""
 _ELSEWHERE = re.compile(r"the annotation database \w+://")
 """How messages begin that tell where a database server is, and as whom it is asked."""
 _FULL = ("disk is full", "No space left on device", "Disk quota exceeded")
@@ -194,8 +196,8 @@ async def on_bigimage_error(request: Request, error: Exception) -> Response:
         headers = {"WWW-Authenticate": "Bearer"}
     folder = request.app.state.folder
     given: tuple[str, ...] = getattr(error, "problems", ())
-    problems = tuple(p.replace(folder, "the workspace") for p in given)
-    detail = _detail(error, given).replace(folder, "the workspace")
+    problems = tuple(_placeless(p, folder) for p in given)
+    detail = _placeless(_detail(error, given), folder)
     if _ELSEWHERE.match(detail):
         _log.warning("%s", detail)
         detail = "the annotation database failed or cannot be reached; the server's log says why"
@@ -204,6 +206,11 @@ async def on_bigimage_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Invalid):
         body["details"] = problem_list(error.details)
     return respond({**body, **getattr(error, "members", {})}, headers)
+
+
+def _placeless(text: str, folder: str) -> str:
+    """A message without where on this machine the workspace lies; a file that was sent is called by its name."""
+    return _UPLOADED.sub("", text.replace(folder, "the workspace"))
 
 
 def problem_list(problems: Sequence[Problem]) -> list[dict[str, str]]:

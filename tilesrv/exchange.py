@@ -1,5 +1,6 @@
 """Annotations out as files of other tools, and in: streamed, checked whole, each with its report."""
 
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -25,13 +27,14 @@ from tilesrv import uploads
 from tilesrv.context import Context, context_of
 from tilesrv.errors import BadRequest, ClientGone, TooLarge
 from tilesrv.featurefields import AT
-from tilesrv.fields import IMAGE
+from tilesrv.fields import IMAGE, IMAGE_ID
 from tilesrv.files import send_file
 from tilesrv.params import Param, Table, choice, switch, text
 from tilesrv.people import author_of
 from tilesrv.routing import USUAL, Endpoint, Operation
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 WRITTEN = tuple(name for name in FORMATS if name != "shapefile")
 MEDIA = {
     **{"geojson": "application/geo+json", "geojsonseq": "application/geo+json-seq", "coco": "application/json"},
@@ -95,6 +98,14 @@ class Wanted:
     """Options of the format."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportPath:
+    """Path of the report of an import."""
+
+    id: str
+    key: str
+
+
 def _wanted(known: Mapping[str, str], **members: Any) -> Wanted:
     """What the members of a query say."""
     given = {name: members.pop(name.replace("-", "_"), None) for name in known}
@@ -114,6 +125,10 @@ def _uuid(value: str) -> UUID:
         raise InputError("takes the id of a region, a UUID") from None
 
 
+REPORT_PATH = Table(
+    (IMAGE_ID, text("key", "As the answer to the import told it.", pattern="[0-9a-f]{32}", longest=32, where="path")),
+    ReportPath,
+)
 EXPORT = Table(
     (
         choice("format", "Format to write; a folder comes as a ZIP archive.", (*WRITTEN, *MASKS)),
@@ -251,7 +266,27 @@ async def import_(request: Request) -> Response:
         told = await _watched(request, context, work)
     finally:
         uploads.discard(folder)
-    return JSONResponse(told, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store"}
+    if await run_in_threadpool(_keep, context, folder.name, told["report"]):
+        headers["Link"] = f'<{request.url.path}/report/{folder.name}>; rel="describedby"; type="application/json"'
+    return JSONResponse(told, headers=headers)
+
+
+def _keep(context: Context, key: str, told: Mapping[str, Any]) -> bool:
+    """Whether the report of an import could be kept; what was imported stays so in any case."""
+    try:
+        context.jobs.keep_report(key, told)
+    except OSError as error:
+        _log.warning("the report of an import cannot be kept: %s", error)
+        return False
+    return True
+
+
+async def import_report(request: Request) -> Response:
+    """What an import could not take over, for a day."""
+    key = REPORT_PATH.path(request.path_params).key
+    path = await run_in_threadpool(context_of(request).jobs.report, key)
+    return await send_file(request, path, media_type="application/json", cache="no-store")
 
 
 REPORT: dict[str, Any] = {
@@ -300,6 +335,18 @@ ROUTES = (
             content={"application/json": REPORT},
             also={206: "A part of the report.", 304: "The report has not changed."},
             problems=(*USUAL, 409, 416),
+        ),
+    ),
+    Endpoint(
+        "/images/{id}/import/report/{key}",
+        import_report,
+        Operation(
+            summary="What an import could not take over",
+            tag="exchange",
+            tables=(REPORT_PATH,),
+            content={"application/json": REPORT},
+            also={206: "A part of the report.", 304: "The report has not changed."},
+            problems=(*USUAL, 416),
         ),
     ),
     Endpoint(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimage.catalogue import image_folder
-from bigimage.errors import Conflict, InputError
+from bigimage.catalogue import check_free
+from bigimage.errors import InputError
 from tilesrv.errors import BadRequest, TooMany
 from tilesrv.jobstore import Job, JobStore
 from tilesrv.params import Table, choice, numbers, switch, text
@@ -110,10 +110,10 @@ def _plain(value: Any) -> str:
 def start(store: JobStore, source: Path, description: Description, *, job: str, upload: Path | None = None) -> Job:
     """Start the ingest of a file as a job of its own process. Blocking.
 
-    Raises TooMany when too many jobs are active, Conflict when the id that was asked for is taken.
+    Raises TooMany when too many jobs are active, Conflict when the id that was asked for is or was taken.
     """
-    if description.name is not None and image_folder(store.workspace, description.name).exists():
-        raise Conflict(f"image {description.name!r} exists already; choose another name")
+    if description.name is not None:
+        check_free(store.workspace, description.name)
     arguments = ("ingest", *description.options(), "--", str(source))
     return launch(store, "ingest", source=source.name, arguments=arguments, job=job, upload=upload)
 

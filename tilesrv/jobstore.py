@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ KEPT_OUTPUT = 86400.0
 """Seconds for which the files that a job made can be fetched."""
 ABANDONED = 86400.0
 """Seconds after which an upload that never became a job is removed."""
+REPORT = "report.json"
+"""Name of the report of an import, in a folder of its own."""
 _ID = re.compile(r"[0-9a-f]{32}")
 ACTIVE = frozenset({"queued", "running"})
 
@@ -210,8 +212,21 @@ class JobStore:
         if job.output is not None:
             shutil.rmtree(self.outputs / job.id, ignore_errors=True)
 
+    def keep_report(self, key: str, report: Mapping[str, Any]) -> None:
+        """Keep what an import could not take over for a day, for whoever asks for it. Raises OSError."""
+        path = self.uploads / key / REPORT
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(report, allow_nan=False), encoding="utf-8")
+
+    def report(self, key: str) -> Path:
+        """File of a report that was kept. Raises NotFound."""
+        path = self.uploads / key / REPORT
+        if not _ID.fullmatch(key) or not path.is_file():
+            raise NotFound("there is no such report; reports of imports are kept for a day")
+        return path
+
     def sweep(self) -> None:
-        """Remove uploads that a dead server left behind: a day old, and no active job's."""
+        """Remove reports of imports, and uploads that a dead server left behind: a day old, and no active job's."""
         if not self.uploads.is_dir():
             return
         wanted = {job.upload for job in self.all() if not job.is_over}

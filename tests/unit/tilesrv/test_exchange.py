@@ -54,6 +54,26 @@ def test_the_report_is_linked_to_at_the_revision_of_the_export(client: httpx.Cli
     assert any("rounded to 9 decimals" in note for note in told["notes"])
 
 
+def test_the_report_of_an_import_is_linked_to(client: httpx.Client) -> None:
+    point = {"type": "Point", "coordinates": [500_000, 4_999_000]}
+    body = {"type": "Feature", "properties": {"label": "ship"}, "geometry": point}
+    sent = client.post("/images/scene/import", params={"filename": "a.geojson", "crs": "native"}, json=body)
+    assert sent.json()["added"] == 1, sent.text
+    assert 'rel="describedby"' in sent.headers["link"]
+    address = sent.headers["link"].partition("<")[2].partition(">")[0]
+    told = client.get(address)
+    assert told.headers["content-type"] == "application/json"
+    assert told.json() == sent.json()["report"]
+    assert client.get(address[:-32] + "0" * 32).status_code == 404
+    assert client.get(address[:-32] + "..").status_code in (400, 404)
+
+
+def test_a_file_that_was_sent_is_called_by_its_name(client: httpx.Client) -> None:
+    answer = client.post("/images/scene/import", params={"filename": "notes.txt"}, content=b"no annotations")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("notes.txt is of no known annotation format")
+
+
 def test_a_folder_comes_as_an_archive(client: httpx.Client) -> None:
     got = client.get("/images/scene/export", params={"format": "yolo"})
     assert got.headers["content-type"] == "application/zip"

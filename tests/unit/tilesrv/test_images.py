@@ -152,6 +152,15 @@ def test_an_id_that_is_taken_is_a_conflict(client: httpx.Client) -> None:
     assert client.post("/images", json={"path": "more.tif", "name": "rgb"}).status_code == 409
 
 
+def test_an_id_that_was_used_is_a_conflict(fresh_server: Any, tmp_path: Path) -> None:
+    space, client = fresh_server()
+    space.ingest(write_tif(tmp_path / "one.tif", picture((20, 20), 1)))
+    assert client.delete("/images/one").status_code == 204
+    answer = client.post("/images?filename=one.tif&name=one", content=b"whatever")
+    assert answer.status_code == 409
+    assert "never used again" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
