@@ -79,9 +79,11 @@ def type_of(path: Path) -> str | None:
     try:
         with quiet():
             found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SegmentationType"])
+            # values are decoded when they are asked for
+            sop_class, kind = str(found.get("SOPClassUID")), str(found.get("SegmentationType") or "BINARY")
     except (*PYDICOM_ERRORS, OSError):
         return None
-    return str(found.get("SegmentationType") or "BINARY") if str(found.get("SOPClassUID")) in CLASSES else None
+    return kind if sop_class in CLASSES else None
 
 
 def read_file(path: Path, *, expected: str, context: Context, report: Report) -> MaskStream:

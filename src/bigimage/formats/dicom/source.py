@@ -56,10 +56,10 @@ def sop_class_of(path: Path) -> str | None:
             return None
     try:
         with quiet():
-            found = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+            # the value is decoded when it is asked for
+            return str(pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).get("SOPClassUID"))
     except (*PYDICOM_ERRORS, OSError):
         return None
-    return str(found.get("SOPClassUID"))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import pytest
 from bigimage.errors import DataError, InputError, NotFound
 from bigimage.formats import mask
 from bigimage.formats.mask import FORMATS, format_for, sniff
+from bigimage.formats.vector import FORMATS as VECTORS
+from tests.masks import dicom_context, grids, labels, stream, written
 
 DOCS = Path(__file__).resolve().parents[4] / "docs/formats"
 
@@ -52,3 +54,14 @@ def test_a_file_of_two_formats_must_be_named(tmp_path, monkeypatch):
     monkeypatch.setattr(mask, "sniff", lambda path: ["nifti", "mha"])
     with pytest.raises(InputError, match="nifti or mha"):
         format_for(tmp_path / "x")
+
+
+@pytest.mark.parametrize("tag", [b"\x08\x00\x16\x00UI", b"\x62\x00\x01\x00CS"])
+def test_elements_of_unknown_representation_are_no_reason_to_crash(tmp_path, tag):
+    path = tmp_path / "damaged.dcm"
+    grid = grids()["axial"]
+    written(FORMATS["dicom-seg"], path, stream(labels(), grid), dicom_context(grid))
+    assert format_for(path) == "dicom-seg"
+    path.write_bytes(path.read_bytes().replace(tag, tag[:4] + b"QQ"))
+    assert sniff(path) == []
+    assert not any(module.sniff(path) for module in VECTORS.values())
