@@ -272,7 +272,9 @@ def test_an_answer_that_breaks_off_is_waited_for_again(page: Any, made: Path) ->
         clear(page, address, "ct")
 
 
-def test_a_token_that_expires_while_something_is_drawn_loses_nothing(browser: Any, viewer: Path, tmp_path: Path) -> None:
+def test_a_token_that_expires_while_something_is_drawn_loses_nothing(
+    browser: Any, viewer: Path, tmp_path: Path
+) -> None:
     ws = bi.open_workspace(tmp_path / "ws")
     scene(tmp_path / "field.tif", size=(300, 400), bands=3, seed=3)
     ws.ingest(tmp_path / "field.tif")
@@ -293,9 +295,11 @@ def test_a_token_that_expires_while_something_is_drawn_loses_nothing(browser: An
         refused = {"status": 401, "content_type": "application/problem+json", "body": '{"title": "Unauthorized"}'}
         page.route(
             "**/annotations**",
-            lambda route: route.fulfill(**refused)
-            if route.request.headers.get("authorization") == f"Bearer {old[0]}"
-            else route.continue_(),
+            lambda route: (
+                route.fulfill(**refused)
+                if route.request.headers.get("authorization") == f"Bearer {old[0]}"
+                else route.continue_()
+            ),
         )
         view.click((0, 0), (50, 50))
         page.wait_for_selector("dialog.who:has-text('expired')")

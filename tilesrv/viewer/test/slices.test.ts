@@ -4,12 +4,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blend, distancesTo, latticeOf, outlinesOf, pixelDistances, pixelsBetween, thinned } from "../src/annotate/between";
 import { isSet, maskOfStroke, painted, touches, type Mask } from "../src/annotate/brush";
+import { componentsOf } from "../src/annotate/components";
 import { bitsOf, type Feature } from "../src/annotate/model";
+import { staircases } from "../src/annotate/staircase";
 import { cross, dot, length, subtract, type Point3 } from "../src/grid";
 import { Planes, type SliceDocument } from "../src/volume/geometry";
+import { moved, movedRings } from "../src/volume/moving";
 import { pictureRings, ringsOf, sectionsOf } from "../src/volume/sections";
 import { copied, filledBetween } from "../src/volume/slices";
 import { cutSolid, handlesOf, placeOn, solidBetween, solidMember, solidOf, withHandle, type Solid } from "../src/volume/solids";
+import { filled, outlined } from "../src/volume/surgery";
 import { sliceOf, Voxels } from "../src/volume/voxels";
 
 const AFFINE = [[0, 0, 0.7, -10], [0, 0.5, 0, -20], [3, 0, 0, 98.5]]; // z, y, x, 1 to x, y, z
@@ -278,4 +282,93 @@ test("boxes reach on to the next slice, ellipses are copied, contours too", () =
   const ring = copied(contours(planes, [[4, square(5, 9)]]), planes, voxels, 4, 5);
   assert.equal(ringsOf(ring?.feature ?? contours(planes, [])).length, 2);
   assert.deepEqual(seen(ring?.feature), [4, 5]);
+  // what was there already is replaced: the same outline twice would be nothing
+  const again = copied(ring?.feature ?? contours(planes, []), planes, voxels, 4, 5);
+  assert.equal(ringsOf(again?.feature ?? contours(planes, [])).length, 2);
+});
+
+/** Two blobs that meet at a corner only, one of them with a hole, and a third over two slices. */
+function blobs(): Feature {
+  const bits = new Uint8Array(3 * 8 * 9);
+  const set = (x: number, y: number, z: number): void => void (bits[(z * 8 + y) * 9 + x] = 1);
+  for (let y = 0; y < 3; y++) for (let x = 0; x < 3; x++) if (x !== 1 || y !== 1) set(x, y, 0);
+  set(3, 3, 0);
+  set(4, 3, 0);
+  for (const z of [1, 2]) set(8, 7, z);
+  return { type: "Feature", id: "m", geometry: null, shape: maskOfStroke({ box: [5, 6, 14, 14, 2, 5], bits }), properties: { label: "x", attributes: {} } };
+}
+
+test("what is painted falls into pieces that share faces, and the pieces together are what it was", () => {
+  const { shape } = blobs();
+  const pieces = componentsOf(shape as Mask);
+  assert.deepEqual(pieces.map((piece) => voxelsOf(piece).length), [8, 2, 2]);
+  assert.deepEqual(pieces.map((piece) => piece.box), [[5, 6, 8, 9, 2, 3], [8, 9, 10, 10, 2, 3], [13, 13, 14, 14, 3, 5]]);
+  assert.deepEqual(pieces.flatMap(voxelsOf).sort(), voxelsOf(shape as Mask).sort());
+  const flat = componentsOf(maskOfStroke({ box: [0, 0, 4, 2], bits: Uint8Array.from([1, 1, 0, 1, 0, 1, 0, 1]) }));
+  assert.deepEqual(flat.map(({ box, counts }) => [box, counts]), [[[0, 0, 2, 2], [0, 2, 1, 1]], [[3, 0, 4, 2], [0, 2]]]);
+});
+
+test("pieces of noise are those that a flood finds", () => {
+  const [wide, tall, deep] = [13, 11, 7];
+  let seed = 7;
+  const bits = Uint8Array.from({ length: wide * tall * deep }, () => Number((seed = (seed * 48271) % 2147483647) % 100 < 38));
+  const left = new Set<number>();
+  bits.forEach((bit, k) => bit && left.add(k));
+  const sizes: number[] = [];
+  for (const start of left) {
+    const front = [start];
+    left.delete(start);
+    for (let n = 0; n < front.length; n++) {
+      const k = front[n] as number;
+      const [x, y] = [k % wide, Math.floor(k / wide) % tall];
+      const near = [x > 0 && k - 1, x + 1 < wide && k + 1, y > 0 && k - wide, y + 1 < tall && k + wide, k - wide * tall, k + wide * tall];
+      for (const other of near) if (other !== false && left.delete(other)) front.push(other);
+    }
+    sizes.push(front.length);
+  }
+  const found = componentsOf(maskOfStroke({ box: [0, 0, wide, tall, 0, deep], bits }));
+  assert.ok(sizes.length > 20);
+  assert.deepEqual(found.map((piece) => voxelsOf(piece).length), sizes.sort((a, b) => b - a));
+});
+
+test("what is outlined along its voxels and painted again is the same, on every kind of planes", () => {
+  for (const [planes, grid] of [[axial(), voxels], [coronal(), voxels], [sagittal(), voxels], [leaningAxial(), leaning]] as const) {
+    const feature = blobs();
+    const rings = outlined(feature, planes, grid);
+    assert.equal(rings?.shape?.type, "contours");
+    assert.ok(rings && ringsOf(rings).every((ring) => ring.length >= 4 && ring.length % 2 === 0));
+    const back = filled(rings, planes, grid);
+    assert.deepEqual(voxelsOf(back?.shape as Mask).sort(), voxelsOf(feature.shape as Mask).sort());
+  }
+  const around = staircases(Uint8Array.from([1, 0, 0, 1]), 2, 2);
+  assert.deepEqual(around, [[[0, 0], [1, 0], [1, 1], [0, 1]], [[1, 1], [2, 1], [2, 2], [1, 2]]]);
+});
+
+test("whole annotations move by millimetres, and what is painted by voxels, no further than the volume", () => {
+  const planes = axial();
+  const size = [30, 40, 11] as const;
+  const by: Point3 = [1.4, -1, 0];
+  const steps = voxels.stepsOf(by);
+  assert.deepEqual(steps.map((step) => Math.round(step * 1e9) / 1e9 + 0), [2, -2, 0]);
+  const ring = contours(planes, [[4, square(5, 9)], [5, square(5, 9)]]);
+  const there = moved(ring, by, steps, size);
+  assert.deepEqual(there && ringsOf(there).flat().map((p, k) => p.map((value, n) => Math.round((value - (ringsOf(ring).flat()[k]?.[n] ?? 0)) * 1e9) / 1e9)), ringsOf(ring).flat().map(() => [1.4, -1, 0]));
+  assert.deepEqual(ringsOf(movedRings(ring, new Set([1]), by))[0], ringsOf(ring)[0]);
+  assert.deepEqual((moved(blobs(), by, steps, size)?.shape as Mask).box, [7, 4, 16, 12, 2, 5]);
+  assert.deepEqual((moved(blobs(), by, [99, -99, 0], size)?.shape as Mask).box, [21, 0, 30, 8, 2, 5]);
+  const keypoints: Feature = { ...blobs(), shape: { type: "keypoints", points: [[0, 0, 100], null, [1, 1, 103]], visibility: [2, 0, 2], names: ["a", "b", "c"], edges: [[0, 2]] } };
+  assert.deepEqual((moved(keypoints, [1, 2, 3], [0, 0, 0], size)?.shape as { points: unknown }).points, [[1, 2, 103], null, [2, 3, 106]]);
+});
+
+test("key points are seen near their own slices, their joins where both ends are", () => {
+  const planes = axial();
+  const at = (index: number, row: number, column: number): number[] => [...planes.toWorld({ index, row, column })];
+  const feature: Feature = { ...blobs(), shape: { type: "keypoints", points: [at(4, 5, 6), at(4, 9, 6), at(7, 9, 6), null], visibility: [2, 1, 2, 0], names: ["a", "b", "c", "d"], edges: [[0, 1], [1, 2], [0, 3]] } };
+  const seen = (index: number): string[] => sectionsOf(feature, planes, index, () => 3).map(({ kind, corner, name }) => `${kind} ${corner ?? ""} ${name ?? ""}`.trim());
+  assert.deepEqual(seen(4), ["join", "point 0 a", "point 1 b"]);
+  assert.deepEqual(seen(7), ["point 2 c"]);
+  assert.deepEqual(seen(5), []);
+  const front = coronal();
+  const { index } = front.toPlane([at(4, 5, 6)[0] ?? 0, at(4, 5, 6)[1] ?? 0, at(4, 5, 6)[2] ?? 0]);
+  assert.ok(sectionsOf(feature, front, index, () => 3).some(({ name }) => name === "a"));
 });

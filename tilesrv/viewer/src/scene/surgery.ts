@@ -1,6 +1,7 @@
 /** Cutting, joining and taking apart what is selected on a scene; each is one step that can be undone. */
 
 import { painted, type Mask } from "../annotate/brush";
+import { componentsOf, separated } from "../annotate/components";
 import { bitsOf, isMask, newId, type Feature, type Geometry, type Position } from "../annotate/model";
 import type { Pen } from "../annotate/pen";
 import { framedOf, outlines } from "../annotate/shapes";
@@ -19,7 +20,9 @@ export function plainOf(feature: Feature): Geometry | null {
 }
 
 /** Whether a feature has several parts. */
-export function isMultipart({ geometry, shape }: Feature): boolean {
+export function isMultipart(feature: Feature): boolean {
+  const { geometry, shape } = feature;
+  if (isMask(feature)) return componentsOf(feature.shape).length > 1;
   return !shape && Boolean(geometry?.type.startsWith("Multi")) && geometry !== null && geometry.coordinates.length > 1;
 }
 
@@ -68,7 +71,7 @@ export class Surgery {
 
   /** Make each part of what is selected an annotation of its own; the first part goes on as what it was. */
   split(ids: readonly string[]): void {
-    const changes = this.free(ids).filter(isMultipart).flatMap((feature) => this.replaced(feature, partsOf(feature.geometry)));
+    const changes = this.free(ids).filter(isMultipart).flatMap((feature) => (isMask(feature) ? separated(feature) : this.replaced(feature, partsOf(feature.geometry))));
     if (changes.length) this.perform(changes);
     else tell("Only what has several parts can be split into them.");
   }

@@ -5,13 +5,14 @@ import { LayersPanel } from "../annotate/layers";
 import { KINDS } from "../annotate/labels";
 import { isMask, type Feature } from "../annotate/model";
 import { countOf, middleIndex } from "../annotate/pen";
+import type { Action } from "../annotate/selected";
 import { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { short } from "../format";
 import { length, subtract, type Point3 } from "../grid";
 import type { Keys } from "../keys";
 import { section } from "../panel";
-import { complain } from "../toast";
+import { complain, tell } from "../toast";
 import type { Planes } from "./geometry";
 import { MaskOverlay } from "./masks";
 import type { SharedState } from "./state";
@@ -32,6 +33,7 @@ const TOOLS: readonly (ToolEntry<Tool> | null)[] = [
   { tool: "polygon", label: "Contour", icon: "polygon", key: "p" },
   { tool: "box", label: "Box, as thick as the slice", icon: "box", key: "b" },
   { tool: "ellipse", label: "Ellipse", icon: "ellipse", key: "e" },
+  { tool: "keypoints", label: "Key points, each on its slice", icon: "keypoints", key: "y" },
   null,
   { tool: "brush", label: "Brush", icon: "brush", key: "d" },
   { tool: "eraser", label: "Eraser", icon: "eraser", key: "x" },
@@ -77,7 +79,7 @@ export class VolumeAnnotations {
         if (at) options.goTo(at);
       },
       measure: (feature) => Promise.resolve(sizeOf(feature, this.voxels)),
-      actions: ([feature]) => (isMask(feature) || feature?.shape?.type === "contours" ? [{ label: "Fill between", key: "t", press: () => this.fill(options) }] : []),
+      actions: ([feature]) => this.actions(feature, options),
     });
     this.ruler = new VolumeRuler({ unit: options.unit, redraw: () => options.views().forEach((view) => view.redraw()) });
     this.editor = new VolumeEditor({
@@ -91,6 +93,7 @@ export class VolumeAnnotations {
         this.bench.showTool(tool);
         options.views().forEach((view) => (view.element.dataset["tool"] = tool));
       },
+      hint: (text) => this.bench.showHint(text),
     });
     this.masks = new MaskOverlay(options.image, options.shared, () => options.views().forEach((view) => view.redraw()));
     this.layers = new LayersPanel({ image: options.image.id, labels: this.bench.labels, show: (shown) => this.masks.show(shown) });
@@ -109,6 +112,18 @@ export class VolumeAnnotations {
     if (view) this.editor.fillBetween(view);
   }
 
+  private actions(feature: Feature | undefined, options: VolumeAnnotationsOptions): Action[] {
+    const { surgery } = this.editor;
+    const on = (press: (view: PlaneView) => void) => () => {
+      const view = options.active();
+      if (view) press(view);
+    };
+    const fill = { label: "Fill between", key: "t", press: () => this.fill(options) };
+    if (feature?.shape?.type === "contours") return [fill, { label: "Paint", key: "Shift+B", press: on((view) => surgery.paint(feature.id, view.planes)) }];
+    if (!isMask(feature)) return [];
+    return [fill, { label: "Split", key: "Shift+U", press: () => surgery.split(feature.id) }, { label: "Outline", key: "Shift+O", press: on((view) => surgery.trace(feature.id, view.planes)) }];
+  }
+
   private pick(tool: Tool): void {
     const measures = tool === "measure";
     this.editor.setTool(measures ? "select" : tool);
@@ -119,8 +134,8 @@ export class VolumeAnnotations {
   private bind(options: VolumeAnnotationsOptions): void {
     const { keys, active } = options;
     keys.add("Draw", ["Escape"], "Stop drawing, select nothing", () => (this.ruler.isActive ? this.ruler.cancel() || this.pick("select") : this.editor.cancel()));
-    keys.add("Draw", ["Enter"], "Finish the line or contour", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.pencil.finish()));
-    keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.pencil.takeBack()));
+    keys.add("Draw", ["Enter"], "Finish the line, contour or key points", () => (this.ruler.isActive ? this.ruler.finish() : this.editor.finish()));
+    keys.add("Draw", ["Backspace"], "Take the last corner back", () => (this.ruler.isActive ? this.ruler.takeBack() : this.editor.takeBack()));
     const copy = (by: 1 | -1) => () => {
       const view = active();
       if (view) this.editor.copy(view, by);
@@ -128,6 +143,16 @@ export class VolumeAnnotations {
     keys.add("Edit", ["k"], "Copy what is selected to the next slice", copy(1));
     keys.add("Edit", ["j"], "Copy what is selected to the slice before", copy(-1));
     keys.add("Edit", ["t"], "Fill between the slices on which it is drawn", () => this.fill(options));
+    const selected = (press: (id: string, view: PlaneView) => void) => () => {
+      const [id, view] = [this.editor.selection, active()];
+      if (id === null) tell("Select an annotation first.");
+      else if (view) press(id, view);
+    };
+    keys.add("Edit", ["Shift+U"], "Split what is painted into its pieces", selected((id) => this.editor.surgery.split(id)));
+    keys.add("Edit", ["Shift+O"], "Outline what is painted: voxels become contours", selected((id, view) => this.editor.surgery.trace(id, view.planes)));
+    keys.add("Edit", ["Shift+B"], "Paint what is outlined: contours become voxels", selected((id, view) => this.editor.surgery.paint(id, view.planes)));
+    const nudges = [["ArrowLeft", "left", -1, 0], ["ArrowRight", "right", 1, 0], ["ArrowUp", "up", 0, -1], ["ArrowDown", "down", 0, 1]] as const;
+    for (const [key, way, right, down] of nudges) keys.add("Edit", [`Ctrl+${key}`], `Move what is selected ${way} by a pixel`, selected((_, view) => this.editor.nudge(view, right, down)));
     keys.add("Draw", ["["], "Smaller brush", () => this.editor.brush.grow(0.8));
     keys.add("Draw", ["]"], "Larger brush", () => this.editor.brush.grow(1.25));
   }
@@ -148,6 +173,7 @@ export class VolumeAnnotations {
 
 function pointsOf(feature: Feature): Point3[] {
   const geometry = feature.geometry;
+  if (feature.shape?.type === "keypoints") return feature.shape.points.flatMap((p): Point3[] => (p ? [[p[0] ?? 0, p[1] ?? 0, p[2] ?? 0]] : []));
   const flat = ringsOf(feature).flat();
   const all = flat.length ? flat : geometry?.type === "Point" ? [geometry.coordinates]
     : geometry?.type === "LineString" || geometry?.type === "MultiPoint" ? geometry.coordinates : [];
@@ -180,6 +206,7 @@ function sizeOf(feature: Feature, voxels: Voxels): string {
   }
   if (rings.length) return `${rings.length} contours`;
   const points = pointsOf(feature);
+  if (feature.shape?.type === "keypoints") return `${points.length} of ${feature.shape.points.length} placed`;
   const total = points.slice(1).reduce((sum, point, k) => sum + length(subtract(point, points[k] ?? point)), 0);
   if (feature.geometry?.type === "LineString") return `${short(total, 4)} mm`;
   const [only] = points;

@@ -2,7 +2,7 @@
 
 import type { Mask, Stroke } from "../annotate/brush";
 import type { Labels } from "../annotate/labels";
-import { isMask } from "../annotate/model";
+import { isMask, type Feature } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
 import { tell } from "../toast";
 import { follow, type Spot } from "./marks";
@@ -108,8 +108,10 @@ export class MaskSlices {
     private readonly voxels: Voxels,
   ) {}
 
-  draw(context: CanvasRenderingContext2D, view: PlaneView, selected: string | null): void {
-    for (const feature of this.store.features.values()) {
+  /** `moving` is drawn in the place of the stored one. */
+  draw(context: CanvasRenderingContext2D, view: PlaneView, selected: string | null, moving: Feature | null): void {
+    for (const stored of this.store.features.values()) {
+      const feature = moving?.id === stored.id ? moving : stored;
       const { label } = feature.properties;
       if (!isMask(feature) || this.labels.isHidden(label)) continue;
       const shown = this.shown(feature.id, feature.shape, this.labels.colour(label), view);

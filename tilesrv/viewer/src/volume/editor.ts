@@ -7,22 +7,28 @@ import { Pen } from "../annotate/pen";
 import { apart } from "../annotate/shapes";
 import type { Feature, Position } from "../annotate/model";
 import type { AnnotationStore } from "../annotate/store";
-import { add, dot, subtract, type Point3 } from "../grid";
+import type { Skeleton } from "../scene/keypoints";
+import { add, dot, length, subtract, type Point3 } from "../grid";
 import { complain, tell } from "../toast";
 import { MaskSlices, VolumeBrush } from "./brush";
 import type { Planes } from "./geometry";
+import { join, Landmarks, nameKeypoints } from "./landmarks";
 import { disc, distance, follow, outline, screenOf, toSegment, trace, type Spot } from "./marks";
+import { moved, movedRings } from "./moving";
 import { isInside, ringsOf, sectionsOf, withRing, type Section } from "./sections";
 import { Pencil, placesOf, type Sketch } from "./pencil";
 import { copied, filledBetween } from "./slices";
 import { cutSolid, handlesOf, solidMember, solidOf, withHandle, type Handle, type Solid } from "./solids";
+import { VolumeSurgery } from "./surgery";
 import type { Overlay, PlaneView } from "./view";
 import type { Voxels } from "./voxels";
 
-export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "brush" | "eraser";
+export type VolumeTool = "select" | "point" | "line" | "polygon" | "box" | "ellipse" | "keypoints" | "brush" | "eraser";
 const NEAR = 8;
 /** Screen pixels between corners that are shown. */
 const APART = 10;
+/** Screen pixels that a pointer may slip without moving anything. */
+const STILL = 4;
 /** Screen pixels between handles of a thin solid. */
 const ROOM = 28;
 /** A section on screen. */
@@ -53,6 +59,8 @@ export interface VolumeEditorOptions {
   redraw: () => void;
   selected: (ids: readonly string[]) => void;
   tool: (tool: VolumeTool) => void;
+  /** Say what to do next. */
+  hint: (text: string) => void;
 }
 
 /** The editor of all three planes. */
@@ -64,6 +72,8 @@ export class VolumeEditor implements Overlay {
   private pulled = 0;
   readonly brush: VolumeBrush;
   readonly pencil: Pencil;
+  readonly landmarks: Landmarks;
+  readonly surgery: VolumeSurgery;
   private readonly pen: Pen;
   private readonly masks: MaskSlices;
 
@@ -73,12 +83,18 @@ export class VolumeEditor implements Overlay {
     this.masks = new MaskSlices(store, labels, voxels);
     const colour = (): string => labels.colour(labels.current);
     this.pencil = new Pencil({ colour, redraw, sketched: (sketch, tool) => this.sketched(sketch, tool), spanned: (solid) => this.store(null, solidMember(solid)) });
+    const skeleton = (): Skeleton | null => labels.find(labels.current)?.skeleton ?? null;
+    this.landmarks = new Landmarks({ colour, redraw, skeleton, hint: options.hint, placed: (shape) => this.store(null, shape) });
+    this.surgery = new VolumeSurgery(store, this.pen, voxels, (id) => this.select(id));
     this.brush = new VolumeBrush({ voxels, redraw, colour, done: (stroke, op) => this.paint(stroke, op) });
     options.store.watch((changed) => {
       if (this.id && !options.store.features.has(this.id)) this.select(null);
       if (changed.size) options.redraw();
     });
-    options.labels.watch(() => options.redraw());
+    options.labels.watch(() => {
+      if (this.landmarks.isActive) this.landmarks.take(true); // another label has other points
+      options.redraw();
+    });
   }
 
   // ---- what is shown
@@ -103,7 +119,7 @@ export class VolumeEditor implements Overlay {
 
   draw(context: CanvasRenderingContext2D, view: PlaneView): void {
     const { store, labels } = this.options;
-    this.masks.draw(context, view, this.id);
+    this.masks.draw(context, view, this.id, this.moving);
     for (const [id, sections] of Map.groupBy(this.sections(view), (section) => section.id)) {
       const colour = labels.colour(store.features.get(id)?.properties.label ?? "");
       const drawn = sections.map((section): Drawn => ({
@@ -112,9 +128,11 @@ export class VolumeEditor implements Overlay {
       }));
       this.fill(context, drawn, colour, id === this.id);
       for (const one of drawn) this.drawOne(context, one, colour, id === this.id);
+      if (id === this.id) nameKeypoints(context, sections.flatMap(({ name, points: [at] }) => (name && at ? [{ name, at: view.toScreen(...at) }] : [])));
     }
     this.drawHandles(context, view);
     this.pencil.draw(context, view);
+    this.landmarks.draw(context, view);
     this.brush.draw(context, view);
   }
 
@@ -143,6 +161,7 @@ export class VolumeEditor implements Overlay {
     }
     // bands of neighbouring slices touch: outlines would hide them
     if (kind === "band") return;
+    if (kind === "join") return join(context, points[0] ?? [0, 0], points[1] ?? [0, 0], colour);
     context.beginPath();
     trace(context, points, kind === "ring" || kind === "solid");
     outline(context, colour, selected);
@@ -155,6 +174,7 @@ export class VolumeEditor implements Overlay {
     if (event.button !== 0 || event.shiftKey) return false;
     if (this.tool === "select") return this.take(event, view);
     if (this.tool === "brush" || this.tool === "eraser") this.brush.press(event, view);
+    else if (this.tool === "keypoints") this.landmarks.press(event, view);
     else if (this.tool === "point") this.store({ type: "Point", coordinates: [...view.worldAt(event)] });
     else this.pencil.press(event, view);
     return true;
@@ -186,8 +206,36 @@ export class VolumeEditor implements Overlay {
     if (grip && event.altKey) return this.dropCorner(grip);
     if (grip) return this.pull(event, view, grip);
     const hit = this.hit(at, view);
+    if (hit && hit === this.id) return this.move(event, view, hit);
     if (hit) this.select(hit);
     return hit !== null;
+  }
+
+  /** What is selected goes along with the pointer, on all its slices; with Alt only its outlines on this one. */
+  private move(start: PointerEvent, view: PlaneView, id: string): boolean {
+    const feature = this.options.store.features.get(id);
+    if (!feature || this.isLocked(id)) return true;
+    const from = view.worldAt(start);
+    const here = new Set(start.altKey ? this.sections(view).flatMap((one) => (one.id === id && one.kind === "ring" ? [one.ring] : [])) : []);
+    return this.drag(start, view, (to) => {
+      const by = subtract(to, from);
+      if (!this.moving && length(by) * view.zoom < STILL) return null;
+      return here.size ? movedRings(feature, here, by) : this.moved(feature, by);
+    });
+  }
+
+  private moved(feature: Feature, by: Point3): Feature | null {
+    const { voxels } = this.options;
+    const [z, y, x] = voxels.shape;
+    return moved(feature, by, voxels.stepsOf(by), [x, y, z]);
+  }
+
+  /** Move what is selected by pixels of a plane's picture: to the right, down. */
+  nudge(view: PlaneView, right: number, down: number): void {
+    const feature = this.changeable();
+    if (!feature) return;
+    const after = this.moved(feature, add(scaled(view.planes.right, right), view.planes.down, down));
+    if (after) this.options.store.apply([{ id: feature.id, feature: after }]);
   }
 
   /** Handles of the selected box or ellipse where a view shows it. */
@@ -227,10 +275,10 @@ export class VolumeEditor implements Overlay {
   private gripAt(at: Spot, view: PlaneView, onlyCorners: boolean): Grip | null {
     if (!this.id || this.isLocked(this.id)) return null;
     for (const section of this.sections(view)) {
-      if (section.id !== this.id || section.kind === "band" || section.kind === "solid") continue;
+      if (section.id !== this.id || section.kind === "band" || section.kind === "solid" || section.kind === "join") continue;
       const points = section.points.map(([column, row]) => view.toScreen(column, row));
       const corner = points.findIndex((point) => distance(point, at) <= NEAR);
-      if (corner >= 0) return { id: section.id, ring: section.ring, corner };
+      if (corner >= 0) return { id: section.id, ring: section.ring, corner: section.corner ?? corner };
       if (section.kind !== "ring" || onlyCorners) continue;
       const edge = points.findIndex((point, k) => toSegment(at, point, points[(k + 1) % points.length] ?? point) <= NEAR - 2);
       if (edge >= 0) return { id: section.id, ring: section.ring, corner: edge + 0.5 };
@@ -359,17 +407,33 @@ export class VolumeEditor implements Overlay {
     this.pencil.take(tool === "line" || tool === "polygon" || tool === "box" || tool === "ellipse" ? tool : null);
     this.brush.op = tool === "brush" ? "add" : tool === "eraser" ? "subtract" : null;
     this.options.tool(tool);
+    this.landmarks.take(tool === "keypoints"); // its own words about what is next come last
     this.options.redraw();
+  }
+
+  /** End what is being drawn. */
+  finish(): void {
+    if (this.landmarks.isActive) this.landmarks.finish();
+    else this.pencil.finish();
+  }
+
+  takeBack(): void {
+    if (this.landmarks.isActive) this.landmarks.takeBack();
+    else this.pencil.takeBack();
   }
 
   cancel(): void {
     if (this.moving) {
       this.pulled++;
       this.moving = null;
-    } else if (this.brush.cancel() || this.pencil.cancel()) this.options.redraw();
+    } else if (this.brush.cancel() || this.pencil.cancel() || this.landmarks.cancel()) this.options.redraw();
     else if (this.tool !== "select") this.setTool("select");
     else this.select(null);
     this.options.redraw();
+  }
+
+  get selection(): string | null {
+    return this.id;
   }
 
   select(id: string | null): void {
@@ -388,14 +452,24 @@ export class VolumeEditor implements Overlay {
 /** The feature with a corner moved; a half number is a new corner between two. */
 function withCorner(feature: Feature, { ring: k, corner }: Grip, to: Position): Feature | null {
   const geometry = feature.geometry;
+  if (feature.shape?.type === "keypoints") {
+    return { ...feature, geometry: null, shape: { ...feature.shape, points: feature.shape.points.map((old, n) => (n === corner ? to : old)) } };
+  }
   if (k < 0 && geometry?.type === "Point") return { ...feature, geometry: { type: "Point", coordinates: to } };
   if (k < 0 && geometry?.type === "LineString") {
     return { ...feature, geometry: { type: "LineString", coordinates: geometry.coordinates.map((old, n) => (n === corner ? to : old)) } };
+  }
+  if (geometry?.type === "MultiPoint" && k < 0) {
+    return { ...feature, geometry: { type: "MultiPoint", coordinates: geometry.coordinates.map((old, n) => (n === corner ? to : old)) } };
   }
   const ring = [...(ringsOf(feature)[k] ?? [])];
   if (Number.isInteger(corner)) ring[corner] = to;
   else ring.splice(Math.ceil(corner), 0, to);
   return withRing(feature, k, ring);
+}
+
+function scaled([x, y, z]: Point3, by: number): Point3 {
+  return [x * by, y * by, z * by];
 }
 
 /** Where a handle is drawn: those of thin solids further out, so that each can be taken. */

@@ -131,7 +131,7 @@ export class VolumePage implements Page {
     });
     this.annotations = made;
     for (const view of this.views) view.overlays = [made.masks, made.ruler, made.editor];
-    this.stage.append(made.ruler.bar.element);
+    this.stage.append(made.ruler.bar.element, made.bench.hint);
     return made;
   }
 
@@ -201,9 +201,13 @@ export class VolumePage implements Page {
     keys.add("Slices", ["ArrowDown", "PageDown"], "Slice before", scroll(-1));
     keys.add("Slices", ["Shift+ArrowUp"], "Ten slices on", scroll(10));
     keys.add("Slices", ["Shift+ArrowDown"], "Ten slices back", scroll(-10));
+    keys.add("Slices", ["."], this.times > 1 ? "Next time; of key points: leave the next one out" : "Leave the next key point out", () => {
+      const { landmarks } = this.annotations?.editor ?? {};
+      if (landmarks?.isActive) landmarks.leaveOut();
+      else if (this.times > 1) shared.set({ t: Math.min(this.times - 1, shared.now.t + 1) });
+    });
     if (this.times > 1) {
       const time = (by: number) => () => shared.set({ t: Math.min(this.times - 1, Math.max(0, shared.now.t + by)) });
-      keys.add("Slices", ["."], "Next time", time(1));
       keys.add("Slices", [","], "Time before", time(-1));
     }
     keys.add("View", ["+", "="], "Zoom in", () => this.active?.zoomBy(1.25));

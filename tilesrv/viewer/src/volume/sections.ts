@@ -1,6 +1,7 @@
 /** What annotations of a volume look like on one of its planes. Pure. */
 
 import type { Feature, Position } from "../annotate/model";
+import { joinsOf, type Keypoints } from "../scene/keypoints";
 import { cross, dot, length, subtract, type Point3 } from "../grid";
 import { bandsAcross, type Planes } from "./geometry";
 import { cutSolid, solidOf } from "./solids";
@@ -8,10 +9,14 @@ import { cutSolid, solidOf } from "./solids";
 /** Something to draw on a plane; points are (column, row). */
 export interface Section {
   id: string;
-  kind: "ring" | "line" | "point" | "band" | "solid";
+  kind: "ring" | "line" | "point" | "band" | "solid" | "join";
   points: [number, number][];
-  /** Which of the feature's rings it is; -1 for points, lines and solids. */
+  /** Which of the feature's rings it is; -1 for all else. */
   ring: number;
+  /** Which of the feature's points it is, of points. */
+  corner?: number;
+  /** What a key point is called. */
+  name?: string;
 }
 
 interface Ring {
@@ -76,6 +81,8 @@ export function sectionsOf(feature: Feature, planes: Planes, index: number, thic
   };
   // pixels are drawn as such
   if (feature.shape?.type === "mask") return [];
+  const isNear = (position: Position): boolean => Math.abs(away(point3(position))) <= near;
+  if (feature.shape?.type === "keypoints") return keypointSections(feature.id, feature.shape, isNear, (position) => place(point3(position)));
   const solid = solidOf(feature.shape);
   if (solid) {
     const points = cutSolid(solid, origin, planes.normal, near).map(place);
@@ -93,14 +100,22 @@ export function sectionsOf(feature: Feature, planes: Planes, index: number, thic
   });
   if (rings.length) return rings;
   if (geometry?.type === "Point" || geometry?.type === "MultiPoint") {
-    const points = (geometry.type === "Point" ? [geometry.coordinates] : geometry.coordinates).map(point3);
-    return points.filter((point) => Math.abs(away(point)) <= near).map((point) => ({ id: feature.id, kind: "point", ring: -1, points: [place(point)] }));
+    const points = geometry.type === "Point" ? [geometry.coordinates] : geometry.coordinates;
+    return points.flatMap((point, corner): Section[] => (isNear(point) ? [{ id: feature.id, kind: "point", ring: -1, corner, points: [place(point3(point))] }] : []));
   }
   if (geometry?.type === "LineString") {
     const points = geometry.coordinates.map(point3);
-    return points.every((point) => Math.abs(away(point)) <= near) ? [{ id: feature.id, kind: "line", ring: -1, points: points.map(place) }] : [];
+    return geometry.coordinates.every(isNear) ? [{ id: feature.id, kind: "line", ring: -1, points: points.map(place) }] : [];
   }
   return [];
+}
+
+/** Key points near a plane, and the stretches between those that are joined. */
+function keypointSections(id: string, shape: Keypoints, isNear: (position: Position) => boolean, place: (position: Position) => [number, number]): Section[] {
+  const joins = joinsOf(shape).filter((ends) => ends.every(isNear));
+  const points = shape.points.flatMap((point, corner): Section[] => (point && isNear(point)
+    ? [{ id, kind: "point", ring: -1, corner, name: shape.names?.[corner] ?? String(corner + 1), points: [place(point)] }] : []));
+  return [...joins.map((ends): Section => ({ id, kind: "join", ring: -1, points: ends.map(place) })), ...points];
 }
 
 /** Rings of a feature that lie like a kind of planes, by the plane that each is on; points are (column, row). */

@@ -5,7 +5,7 @@ import { painted, type Mask } from "../annotate/brush";
 import { newId, type Feature, type Position } from "../annotate/model";
 import { add, dot, type Point3 } from "../grid";
 import type { Planes } from "./geometry";
-import { pictureRings, ringsOf, withRings } from "./sections";
+import { pictureRings, ringsOf, withRing, withRings } from "./sections";
 import { solidMember, solidOf } from "./solids";
 import { sliceOf, type SliceBits, type Voxels } from "./voxels";
 

@@ -1,7 +1,7 @@
 /** The voxels of a volume: where they lie on the planes' pictures, and which of them a brush went over. Pure. */
 
 import { MOST_PIXELS, sidesOf, type Mask, type Stroke } from "../annotate/brush";
-import { add, column, cross, dot, type Point3, type Rows } from "../grid";
+import { add, column, cross, decompose, dot, subtract, type Point3, type Rows } from "../grid";
 import type { Planes } from "./geometry";
 
 type Place = readonly [number, number];
@@ -55,6 +55,12 @@ export class Voxels {
     return add([a[0] * (1 - share), a[1] * (1 - share), a[2] * (1 - share)], b, share);
   }
 
+  /** How many voxels a way in the patient leads along x, y and z; of uneven stacks by the mean distance of slices. */
+  stepsOf(way: Point3): [number, number, number] {
+    const [z, y, x] = decompose(way, column(this.affine, 0), column(this.affine, 1), column(this.affine, 2));
+    return [x, y, z];
+  }
+
   /** Axes of the array along which the slice of a plane is counted: lines first, then voxels of a line. */
   axesOn(planes: Planes): [0 | 1, 1 | 2] {
     return [planes.axis === 0 ? 1 : 0, planes.axis === 2 ? 1 : 2];
@@ -74,6 +80,18 @@ export class Voxels {
     const start = place(p + 0.5, 0);
     const minus = (a: Place): [number, number] => [a[0] - start[0], a[1] - start[1]];
     return { start, step: minus(place(p + 0.5, 1)), after: minus(place(p + 1, 0)), before: minus(place(p, 0)) };
+  }
+
+  /** Places in the patient as counted along the slice of a plane: (voxels of a line, lines), corner based. Lines must be even. */
+  placesOn(planes: Planes, index: number, points: readonly (readonly number[])[]): Place[] {
+    const [lines, along] = this.axesOn(planes);
+    const at: [number, number, number] = [0, 0, 0];
+    at[planes.axis] = planes.storedIndex(index) + 0.5;
+    const [origin, down, right] = [this.toWorld(at), column(this.affine, lines), column(this.affine, along)];
+    return points.map((point) => {
+      const [p, q] = decompose(subtract(point3(point), origin), down, right, cross(down, right));
+      return [q, p];
+    });
   }
 
   /** Index (z, y, x) of the voxel of a plane's slice that holds a place of its picture; null outside. */
