@@ -22,7 +22,10 @@ SLOW_DATABASE = """
   const own = Object.getOwnPropertyDescriptor(IDBRequest.prototype, "onsuccess");
   Object.defineProperty(IDBRequest.prototype, "onsuccess", {
     get() { return own.get.call(this); },
-    set(told) { own.set.call(this, this instanceof IDBOpenDBRequest ? told : (event) => setTimeout(told, 250, event)); },
+    set(told) {
+      const late = (event) => setTimeout(told, 250, event);
+      own.set.call(this, this instanceof IDBOpenDBRequest ? told : late);
+    },
   });
 """
 CORNERS = ((0.4, 0.4), (0.6, 0.42), (0.62, 0.6), (0.38, 0.58))
