@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("parallel", "resample", "cache", "progress", "catalogue", "samples", "archives"),
     ("sources", "pyramid", "store", "formats"),
-    ("annotations", "ingest", "link", "rasterize", "quality", "assist"),
+    ("annotations", "ingest", "link", "rasterize"),
     ("exchange", "images", "demo_labels"),
     ("workspace",),
     ("cli", "cli_annotations", "cli_exchange", "cli_masks", "cli_tools", "demo", "doctor", "__main__"),
@@ -50,12 +50,12 @@ BY_NAME: dict[str, str] = {
 
 ARRAYS = (
     *("geometry", "model", "parallel", "resample", "cache", "sources", "pyramid", "store", "formats"),
-    *("ingest", "link", "rasterize", "quality", "assist", "exchange", "images", "workspace", "demo"),
+    *("ingest", "link", "rasterize", "exchange", "images", "workspace", "demo"),
     *("demo_labels", "tilesrv"),
 )
-KERNELS = ("geometry", "resample", "pyramid", "rasterize", "quality", "tilesrv")
+KERNELS = ("geometry", "resample", "pyramid", "rasterize", "tilesrv")
 SHAPES = (
-    *("geometry", "model", "store", "formats", "rasterize", "quality", "assist", "exchange", "demo_labels"),
+    *("geometry", "model", "store", "formats", "rasterize", "exchange", "demo_labels"),
     "tilesrv",
 )
 

@@ -76,6 +76,22 @@ def test_every_room_stands_on_one_floor() -> None:
     assert len(rooms) == len(set(rooms))
 
 
+def named(text: str, start: str) -> list[list[str]]:
+    """Names in code marks of each row of the table whose head begins with `start`."""
+    table = text[text.index(f"| {start} |") :].split("\n\n", 1)[0]
+    return [re.findall(r"`(\w+)`", row) for row in table.splitlines()[2:]]
+
+
+def test_the_documents_name_every_room_as_it_is(root: Path) -> None:
+    text = (root / "docs" / "architecture.md").read_text("utf-8")
+    told = [set(row) for row in reversed(named(text, "floor"))]
+    assert told == [set(floor) for floor in rules.FLOORS]
+    there = {path.stem for path in (root / "src" / "bigimage").iterdir() if path.suffix in ("", ".py")}
+    assert set().union(*told) | {"__init__"} == there - {"__pycache__"}
+    files = [name for row in named(text, "concern") for name in row]
+    assert sorted(files) == sorted({path.stem for path in (root / "tilesrv").glob("*.py")} - {"__init__"})
+
+
 # Written with a class or in pieces, so that this file does not name them either.
 HOME_PATHS = r"(?<![\w.$}>)-])/(?:wor[k]|roo[t]|hom[e]|User[s]|tm[p])/\w"
 HOSTS = r"pypi\.or[g]|pythonhoste[d]|registry\.(?:npmjs|yarnpkg)\.|deb\.debia[n]\.|conda\.anacond[a]"
