@@ -93,6 +93,7 @@ bench: .venv/test.stamp .venv/kernels.stamp
 
 readers: .venv/test.stamp
 	$(BIN)/python -m benchmarks.readers
+	$(BIN)/python -m benchmarks.readers_medical
 
 # One resolution for every Python from 3.11 up; the demo's set is held to the versions of the whole.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -64,13 +64,14 @@ def expected(space: Workspace) -> dict[str, Any]:
 
 def make_environment(venv: Path) -> Path:
     """Python of the environment of the readers."""
-    python = venv / "bin" / "python"
-    if not python.exists():
+    python, made, wanted = venv / "bin" / "python", venv / "made", HERE / "readers.txt"
+    if not made.exists() or made.read_text() != wanted.read_text():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", HERE / "readers.txt"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", wanted], check=True)
         # its own pin is one patch ahead of the extension that package registries have
         extension = ["duckdb==1.5.5", "duckdb-extension-spatial==1.5.5", "duckdb-extensions"]
         subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *extension], check=True)
+        made.write_text(wanted.read_text())
     return python
 
 

@@ -196,7 +196,7 @@ def parse_table(text: bytes) -> dict[int, tuple[str, str | None]]:
     parser.CharacterDataHandler, parser.EntityDeclHandler = characters, entity
     try:
         parser.Parse(text, True)
-    except (expat.ExpatError, ValueError, KeyError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise DataError(f"the label table is garbled and its names are not used ({error})") from error
     return found
 

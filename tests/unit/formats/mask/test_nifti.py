@@ -205,6 +205,12 @@ def test_table_with_entities_is_not_used():
         nifti.parse_table(bomb)
 
 
+def test_table_in_an_unknown_encoding_is_not_used():
+    table = b'<?xml version="1.0" encoding="UTF-3"?><LabelTable><Label Key="1">a</Label></LabelTable>'
+    with pytest.raises(DataError, match="unknown encoding"):
+        nifti.parse_table(table)
+
+
 def test_truncated_files_are_told(tmp_path):
     grid = grids()["axial"]
     path = tmp_path / "mask.nii.gz"
