@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -134,16 +135,20 @@ def _once(request: Request, body: bytes) -> Once | None:
 def _changes(sent: Sent, annotations: Annotations) -> list[Change]:
     """Changes that features ask for. Raises Invalid with the problems of all."""
     read: list[Annotation] = []
-    bases: list[int | None] = []
-    problems: list[Problem] = []
+    numbers: list[int] = []
+    problems: list[tuple[int, Problem]] = []
     for k, document in enumerate(sent.documents):
         found = read_feature(document, sent.place, new_id=uuid4)
         if isinstance(found, list):
-            problems.extend(p if sent.is_single else p.below(str(k)) for p in found)
+            problems.extend((k, problem) for problem in found)
         else:
             read.append(found)
-            bases.append(_version(document))
-    require_none("the feature" if sent.is_single else "a feature", problems)
+            numbers.append(k)
+    if problems:  # what could be read is checked too, so that one answer tells all
+        problems += [(numbers[n], problem) for n, problem in annotations.problems(sent.place.image, read)]
+        told = [p if sent.is_single else p.below(str(k)) for k, p in sorted(problems, key=itemgetter(0))]
+        raise Invalid("the feature is refused" if sent.is_single else "a feature is refused", told)
+    bases = [_version(document) for document in sent.documents]
     named = frozenset(a.id for a, base in zip(read, bases, strict=True) if base is not None)
     where = Where(ids=named)
     there = {a.id: a for a in annotations.query(sent.place.image, where=where)} if named else {}

@@ -199,6 +199,10 @@ class Annotations:
         require_none("the change" if len(listed) == 1 else "a change", problems)
         return self.store.apply(image, listed, author=author or self._author, once=once, skip_conflicts=skip_conflicts)
 
+    def problems(self, image: str, annotations: Sequence[Annotation]) -> list[tuple[int, Problem]]:
+        """What keeps annotations from being stored, each with the position of its annotation. Raises NotFound."""
+        return _problems(annotations, self._info(image), self.schema())
+
     def table(
         self,
         image: str,

@@ -155,6 +155,16 @@ def test_nothing_is_stored_unless_all_are_sound(drawing: httpx.Client) -> None:
         "3/geometry": "self-intersection",
         "4/geometry": "outside",
     }
+    unread = box_feature(501_000, 4_999_000)
+    unread["properties"]["height"] = 3
+    answer = drawing.post(HERE, json=[*wrong[:2], unread, *wrong[2:]])
+    assert [(d["place"], d["kind"]) for d in answer.json()["details"]] == [
+        ("1/label", "label"),
+        ("2/properties/height", "unknown"),
+        ("3/shape", "shape"),
+        ("4/geometry", "self-intersection"),
+        ("5/geometry", "outside"),
+    ]
     assert drawing.get("/images/scene/annotations").json()["features"] == []
     alone = drawing.post(HERE, json=wrong[1])
     assert [d["place"] for d in alone.json()["details"]] == ["label"]
