@@ -127,7 +127,13 @@ def _affine(header: Any, sizes: dict[str, int], verdicts: list[Verdict]) -> "np.
         verdicts.append(Verdict(code="UNIT_UNKNOWN", message="the file names no unit of length; taken for millimetres"))
     scale = np.diag([*(MILLIMETRES.get(unit, 1.0),) * 3, 1.0])
     sform, has_sform = header.get_sform(coded=True)
-    qform, has_qform = header.get_qform(coded=True)
+    try:
+        qform, has_qform = header.get_qform(coded=True)
+    except ValueError:
+        # a quaternion longer than 1; without an sform such a file was refused when it was opened
+        message = "the qform is damaged, its quaternion is no rotation; the sform is used"
+        verdicts.append(Verdict(code="FORMS_DIFFER", message=message))
+        qform, has_qform = None, 0
     if has_sform and has_qform:
         ends = np.array([[x, y, z, 1.0] for x in (0, sizes["x"]) for y in (0, sizes["y"]) for z in (0, sizes["z"])])
         off = float(np.abs((sform - qform) @ scale @ ends.T).max())

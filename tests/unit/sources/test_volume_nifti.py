@@ -1,6 +1,7 @@
 """NIfTI: where voxels lie by sform, qform and units, and what they mean; nibabel is the judge."""
 
 import gzip
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,23 @@ def test_the_qform_counts_where_the_sform_has_no_code(tmp_path: Path) -> None:
     source = opened(saved(tmp_path / "a.nii", voxels(), edit=by_qform))
     np.testing.assert_allclose(to_centred(source.info.grid, ras=True), placed, atol=1e-5)
     assert codes(source) == set()
+
+
+@pytest.mark.parametrize("sform", [1, 0])
+def test_a_qform_that_is_no_rotation_does_not_count(tmp_path: Path, sform: int) -> None:
+    path = saved(tmp_path / "a.nii", voxels())
+    data = bytearray(path.read_bytes())
+    data[252:256] = struct.pack("<hh", 1, sform)
+    data[256:268] = struct.pack("<3f", 1.0, 0.9, 0.0)
+    path.write_bytes(data)
+    if not sform:
+        with pytest.raises(DataError, match="damaged NIfTI header"):
+            opened(path)
+        return
+    source = opened(path)
+    np.testing.assert_allclose(to_centred(source.info.grid, ras=True), OBLIQUE, atol=1e-6)
+    (told,) = [verdict for verdict in source.info.verdicts if verdict.code == "FORMS_DIFFER"]
+    assert "the sform is used" in told.message
 
 
 def test_without_both_the_spacings_count_and_it_is_told(tmp_path: Path) -> None:
