@@ -58,8 +58,9 @@ def test_a_mask_layer_leaves_in_a_format_that_fits(page: Any, address: str) -> N
     page.wait_for_selector(".label-name[aria-pressed=true]:has-text('semantic')", timeout=60_000)
     page.get_by_label("Export and import").click()
     page.wait_for_selector("[aria-label='Format'] option", state="attached")
-    formats = page.get_by_label("Format").locator("option").all_inner_texts()
-    assert "coco" in formats
+    options = page.get_by_label("Format").locator("option")
+    formats = dict(options.evaluate_all("all => all.map((one) => [one.value, one.text])"))
+    assert formats["coco"] == "COCO"
     assert not {"rtstruct", "nifti"} & set(formats)
     page.get_by_label("What to export").select_option(label="Mask layer semantic")
     page.get_by_label("Format").select_option("geotiff")
