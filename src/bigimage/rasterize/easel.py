@@ -64,9 +64,9 @@ def window_box(grid: Grid, window: IndexBox, reach: Reach = NO_REACH) -> WorldBo
     wide = window.pad(MARGIN + math.ceil(reach.pixels))
     ends = zip(wide.start, wide.stop, strict=True)
     if grid.slices is not None:
-        # slices with places of their own may lie beside those at the ends
+        # slices with places of their own may lie beside those at the ends; places are linear from middle to middle
         (low, high), *others = ends
-        ends = [tuple(range(low, high + 1)), *others]
+        ends = [(low, *(k + 0.5 for k in range(low, high)), high), *others]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, grid.ndim)
     world = grid.to_world(corners.astype(np.float64))
     low, high = (world.min(axis=0) - reach.world).tolist(), (world.max(axis=0) + reach.world).tolist()
