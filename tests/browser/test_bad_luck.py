@@ -13,7 +13,7 @@ import bigimage as bi
 from bigimage.model.labels import Label, Schema
 from fixtures.make import scene
 from tests.browser.conftest import listen, server
-from tests.browser.drawing import SIZE, Scene
+from tests.browser.drawing import SIZE, Scene, stored
 
 pytestmark = pytest.mark.usefixtures("wide")
 
@@ -144,5 +144,22 @@ def test_a_schema_of_fifty_megabytes_is_worked_with(browser: Any, viewer: Path, 
         page.keyboard.press("?")
         page.wait_for_selector("dialog kbd")
         assert page.locator(".label").count() < 200
+        page.keyboard.press("Escape")
+        # what is selected is offered some of them, and that in hand
+        view = Scene.open(page, address, "plain", center=(40, 30), resolution=0.2)
+        view.tool("b")
+        view.click((-60, -60), (60, 60))
+        view.saved()
+        view.tool("v")
+        view.click((0, 0))
+        page.wait_for_selector("select[aria-label=Label]")
+        assert page.locator("select[aria-label=Label] option").count() < 200
+        page.keyboard.press("/")
+        page.keyboard.type("kind 15555")
+        page.keyboard.press("Enter")
+        page.locator("select[aria-label=Label]").select_option("kind 15555")
+        page.wait_for_function("() => document.querySelector('.saved').textContent === 'Saved'")
+        (feature,) = stored(page, address, "plain")
+        assert feature["properties"]["label"] == "kind 15555"
         assert not page.errors
         page.context.close()

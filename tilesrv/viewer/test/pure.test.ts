@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Frame, ImageRecord } from "../src/api";
 import { changing, maskOfStroke, painted, strokeOf } from "../src/annotate/brush";
 import { bitsOf, colourOf, runsOf, same, type Feature } from "../src/annotate/model";
+import { offered } from "../src/annotate/selected";
 import { apart, between, cornersOf, framedOf, memberOf, onEdge, withAngle, withCorner } from "../src/annotate/shapes";
 import { defaultBands, displayOf, displayQuery, displayState } from "../src/display";
 import { fixed, frameName, lonLat, metres, placesFor, roundBelow, short } from "../src/format";
@@ -178,4 +179,13 @@ test("corners are shown where they lie apart", () => {
   const line: [number, number][] = [[0, 0], [3, 0], [9, 0], [12, 0], [12, 11]];
   assert.deepEqual(apart(line, 10), [[0, 0], [12, 0], [12, 11]]);
   assert.deepEqual(apart(line, 0), line);
+});
+
+test("of many labels those that are near at hand are offered", () => {
+  const names = Array.from({ length: 20_000 }, (_, k) => `kind ${k}`);
+  const found = offered(names, "kind 900", "kind 15000");
+  assert.ok(found.length <= 102);
+  assert.deepEqual(found.slice(0, 3), ["kind 900", "kind 15000", "kind 0"]);
+  assert.deepEqual(offered(["a", "b"], "b", "a"), ["a", "b"]);
+  assert.deepEqual(offered(["a", "b"], "gone", "a"), ["gone", "a", "b"]);
 });

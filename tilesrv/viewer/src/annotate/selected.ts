@@ -33,6 +33,15 @@ export interface SelectedOptions {
   actions?: (features: readonly Feature[]) => readonly Action[];
 }
 
+/** Most labels that one is offered to change to; more would make every selection slow. */
+const MOST_OFFERED = 100;
+
+/** Labels to choose from: the present one, that in hand, and then the first ones. Pure. */
+export function offered(names: readonly string[], now: string | undefined, inHand: string): string[] {
+  const all = new Set(names.length > MOST_OFFERED ? [now, inHand, ...names.slice(0, MOST_OFFERED)] : names.includes(now ?? "") ? names : [now, ...names]);
+  return [...all].filter((name): name is string => Boolean(name));
+}
+
 /** What is said of a key point: COCO's flags 0, 1 and 2. */
 const SEEN = ["Not placed", "Hidden", "Visible"];
 
@@ -46,6 +55,7 @@ export class SelectedPanel {
     options.store.watch((changed) => {
       if (this.ids.some((id) => changed.has(id))) this.show(this.ids);
     });
+    options.labels.watch(() => this.show(this.ids));
     this.show([]);
   }
 
@@ -54,7 +64,7 @@ export class SelectedPanel {
     const { store } = this.options;
     this.ids = ids;
     const [feature] = ids.flatMap((id) => store.features.get(id) ?? []);
-    const state = JSON.stringify([ids.length, feature]);
+    const state = JSON.stringify([ids.length, feature, this.options.labels.current]);
     if (state === this.shown) return;
     this.shown = state;
     if (!feature) fill(this.element, h("p", { class: "muted" }, "Nothing is selected."));
@@ -124,8 +134,10 @@ export class SelectedPanel {
   private labelChoice(ids: readonly string[]): HTMLElement {
     const { store, labels } = this.options;
     const now = store.features.get(ids[0] ?? "")?.properties.label;
-    const names = labels.names.includes(now ?? "") || !now ? labels.names : [now, ...labels.names];
-    const choice = h("select", { "aria-label": "Label" }, ...names.map((name) => h("option", { value: name, selected: name === now }, name)));
+    const names = offered(labels.names, now, labels.current);
+    const more = labels.names.length - names.length;
+    const choice = h("select", { "aria-label": "Label" }, ...names.map((name) => h("option", { value: name, selected: name === now }, name)),
+      more > 0 && h("option", { disabled: true }, `${more.toLocaleString("en")} more: pick one among the labels, and it is offered here`));
     choice.addEventListener("change", () => this.change(ids, ({ properties }) => ({ ...properties, label: choice.value })));
     return h("label", { class: "field" }, h("span", { class: "row" }, swatch(labels.colour(now ?? "")), "Label"), choice);
   }
