@@ -82,11 +82,16 @@ def annotate_scan(page: Any, address: str) -> None:
     places = ((0.48, 0.4), (0.56, 0.36), (0.64, 0.42), (0.66, 0.5), (0.58, 0.56), (0.5, 0.5))
     clicks(page, *((box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in places))
     page.keyboard.press("Enter")
-    for _ in range(8):
-        page.keyboard.press("k")
+    for key in ("k",) * 8 + ("j",) * 8:
+        page.keyboard.press(key)
         page.wait_for_timeout(150)
     page.keyboard.press("v")
+    page.locator("summary", has_text="Masks").click()
+    page.get_by_role("button", name="As annotated now").click()
+    page.wait_for_selector(".legend .class")
     saved(page)
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="As annotated now").scroll_into_view_if_needed()
 
 
 def show_masks(page: Any, address: str) -> None:
@@ -121,6 +126,58 @@ def measure(page: Any, address: str) -> None:
     saved(page)
 
 
+def split(page: Any, address: str) -> None:
+    """Regions, some of them claimed and done."""
+    page.goto(f"{address}/#/images/fields?at=2000,1500,5")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    for name in ("Labels", "Selection", "Image"):
+        page.locator("summary", has_text=name).first.click()
+    page.locator("summary", has_text="Regions").click()
+    page.get_by_role("button", name="Split into regions").click()
+    page.wait_for_selector(".regions li")
+    rows = page.locator(".regions li")
+    for k in range(4):
+        rows.nth(k).get_by_role("button", name="Claim").click()
+        rows.nth(k).get_by_role("button", name="Release").wait_for()
+    for k in range(2):
+        rows.nth(k).get_by_role("button", name="Done").click()
+        page.wait_for_selector(f"text={k + 1} of 12 done")
+    saved(page)
+
+
+def export(page: Any, address: str) -> None:
+    """What COCO cannot hold of the scene."""
+    page.goto(f"{address}/#/images/fields?at=2000,1500,2")
+    page.wait_for_selector(".saved:has-text('Saved')")
+    saved(page)
+    page.get_by_label("Export and import").click()
+    page.get_by_label("Format").select_option("coco")
+    page.get_by_role("button", name="What would be lost?").click()
+    page.wait_for_selector(".report li")
+    page.wait_for_timeout(300)
+
+
+def disagree(mine: Any, theirs: Any, address: str) -> None:
+    """Two people change one polygon; one of them had no connection meanwhile."""
+    for page in (mine, theirs):
+        page.goto(f"{address}/#/images/fields?at=2000,1500,2")
+        page.wait_for_selector(".saved:has-text('Saved')")
+        saved(page)
+        clicks(page, (260, 240))
+        page.wait_for_selector(".facts:has-text('polygon')", state="attached")
+    mine.context.set_offline(True)
+    for page, to in ((mine, (240, 400)), (theirs, (360, 420))):
+        page.mouse.move(300, 340)
+        page.mouse.down()
+        page.mouse.move(*to, steps=6)
+        page.mouse.up()
+    mine.wait_for_selector(".saved.away")
+    saved(theirs)
+    mine.context.set_offline(False)
+    mine.wait_for_selector("dialog[aria-label=Conflict]", timeout=60_000)
+    mine.wait_for_timeout(500)
+
+
 def take(page: Any, folder: Path, name: str) -> None:
     """A picture of the window."""
     page.screenshot(path=str(folder / f"viewer-{name}.jpg"), type="jpeg", quality=72)
@@ -149,6 +206,14 @@ def main(folder: Path) -> None:
             masks = browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
             show_masks(masks, address)
             take(masks, folder, "masks")
+            regions = browser.new_context(viewport=SIZE, color_scheme="light").new_page()
+            split(regions, address)
+            take(regions, folder, "regions")
+            export(regions, address)
+            take(regions, folder, "export")
+            others = browser.new_context(viewport=SIZE, color_scheme="dark").new_page()
+            disagree(masks, others, address)
+            take(masks, folder, "conflict")
             page.goto(f"{address}/#/")
             page.wait_for_function(
                 "() => document.images.length > 2 && [...document.images].every((one) => one.complete)"

@@ -1,7 +1,7 @@
 /** Short notices at the lower edge; read aloud, and shown once however often the same thing happens. */
 
 import { button, h } from "./dom";
-import { isAbort, words } from "./api";
+import { isAbort, Problem, words } from "./api";
 
 export type Kind = "info" | "good" | "bad";
 
@@ -23,9 +23,9 @@ export function tell(text: string, kind: Kind = "info"): void {
   shown.set(text, { element, timer: window.setTimeout(() => drop(text), SECONDS[kind] * 1000) });
 }
 
-/** Say what went wrong, unless it is that we no longer wanted it. */
+/** Say what went wrong, unless we no longer wanted it, or the server wants to know who asks, which a dialog of its own says. */
 export function complain(error: unknown, what = ""): void {
-  if (!isAbort(error)) tell(what ? `${what}: ${words(error)}` : words(error), "bad");
+  if (!isAbort(error) && !(error instanceof Problem && error.status === 401)) tell(what ? `${what}: ${words(error)}` : words(error), "bad");
 }
 
 function drop(text: string): void {
