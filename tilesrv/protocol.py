@@ -1,10 +1,13 @@
 """The server's HTTP protocol: uvicorn's, with head and body of an answer sent in one go."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tilesrv.errors import MEDIA_TYPE, document
 
 JOINED = 1 << 16
 """Up to this many bytes are copied together; larger pieces are handed on as they are."""
@@ -62,6 +65,13 @@ class Protocol(HttpToolsProtocol):
         """Begin with a connection."""
         gathering = GatheringTransport(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(cast("asyncio.Transport", gathering))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer to what is no HTTP at all, as a problem document like every other refusal."""
+        body = json.dumps(document(400, None, msg)).encode()
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head.encode() + body)
+        self.transport.close()
 
     def shutdown(self) -> None:
         """End after the answer at hand."""

@@ -1,6 +1,7 @@
 """Head and body of an answer leave together, in order, and nothing is lost at the end."""
 
 import asyncio
+import json
 import socket
 from typing import Any
 
@@ -84,3 +85,27 @@ def test_pipelined_requests_are_answered_in_order(server: str) -> None:
         while answer.count(b"HTTP/1.1 ") < 3:
             answer += connection.recv(1 << 16)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"404"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01",  # the beginning of TLS
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /images HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_as_a_problem(server: str, sent: bytes) -> None:
+    host, port = server.removeprefix("http://").split(":")
+    answer = b""
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(30)
+        connection.sendall(sent)
+        while part := connection.recv(1 << 16):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
