@@ -24,13 +24,13 @@ from tilesrv.errors import TooLarge
 from tilesrv.fields import FORMAT, IMAGE, IMAGE_ID
 from tilesrv.files import Span, matches, not_modified, pieces
 from tilesrv.params import Table, choice, integer
-from tilesrv.planes import answer, draw, shot_of
+from tilesrv.pictures import CACHE_CONTROL, MAKER, answer, picture_route, strong_etag
+from tilesrv.planes import draw, shot_of
 from tilesrv.reading import Pick, method_for, read_picked
 from tilesrv.render import MEDIA_TYPES, Format, render
-from tilesrv.routing import Endpoint, Operation
 from tilesrv.sections import SQUARE, flat, planes_of, take
-from tilesrv.tiles import CACHE_CONTROL, DISPLAY, MAKER, strong_etag
-from tilesrv.values import BOX, LEVEL, PROBLEMS, grid_of, index_box
+from tilesrv.tiles import DISPLAY
+from tilesrv.values import BOX, LEVEL, grid_of, index_box
 from tilesrv.windows import PlaneQuery
 
 if TYPE_CHECKING:
@@ -188,7 +188,6 @@ async def preview(request: Request) -> Response:
         request,
         f"preview|{served.tag}|{where.fmt}|{query!r}",
         fmt=where.fmt,
-        headers={},
         lane=context.heavy,
         work=lambda: _preview(context, served, query, where.fmt),
     )
@@ -240,43 +239,17 @@ def _shrunk(grid: Grid, longest: int) -> Grid:
     return replace(grid, shape=shape, affine=rows)
 
 
-_PICTURES: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
-_UNCHANGED = {304: "Unchanged."}
 ROUTES = (
-    Endpoint(
-        "/images/{id}/crop",
-        crop,
-        Operation(
-            summary="Part of a level",
-            tag="values",
-            tables=(IMAGE, CROP_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=PROBLEMS,
-        ),
-    ),
-    Endpoint(
+    picture_route("/images/{id}/crop", crop, "Part of a level", IMAGE, CROP_QUERY, tag="values"),
+    picture_route(
         "/images/{id}/crop.{fmt}",
         crop_as,
-        Operation(
-            summary="Part of a level, in the format of the path",
-            tag="values",
-            tables=(PICTURE_PATH, CROP_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=PROBLEMS,
-        ),
+        "Part of a level, in the format of the path",
+        PICTURE_PATH,
+        CROP_QUERY,
+        tag="values",
     ),
-    Endpoint(
-        "/images/{id}/preview.{fmt}",
-        preview,
-        Operation(
-            summary="The whole image, small",
-            tag="tiles",
-            tables=(PICTURE_PATH, PREVIEW_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=PROBLEMS,
-        ),
+    picture_route(
+        "/images/{id}/preview.{fmt}", preview, "The whole image, small", PICTURE_PATH, PREVIEW_QUERY, tag="tiles"
     ),
 )

@@ -25,10 +25,9 @@ from tilesrv.layers import ServedLayer, layer_now
 from tilesrv.live import Kept, Live
 from tilesrv.masks import FRESH, HIDE, MASK_FORMAT, TMS_NAME
 from tilesrv.params import Table, choice, integer
-from tilesrv.planes import answer
+from tilesrv.pictures import LOSSLESS, answer, picture_route
 from tilesrv.reading import BLOCKS_PER_TILE, pad, require_touch
 from tilesrv.render import Format, Style, render
-from tilesrv.routing import Endpoint, Operation
 from tilesrv.tilesets import NATIVE
 
 MOST_BEHIND = 1000
@@ -102,7 +101,6 @@ async def live_tile(request: Request) -> Response:
         request,
         key,
         fmt=where.fmt,
-        headers={},
         lane=context.tiles,
         work=lambda: _render(context, served, where, query, state),
         cache=FRESH,
@@ -188,16 +186,13 @@ def _mercator(live: Live, served: Served, where: LivePath, query: LiveQuery) -> 
 
 
 ROUTES = (
-    Endpoint(
+    picture_route(
         "/images/{id}/live-mask/tiles/{tms}/{z}/{x}/{y}.{fmt}",
         live_tile,
-        Operation(
-            summary="A tile of the annotations as they are now",
-            tag="masks",
-            tables=(LIVE_PATH, LIVE_QUERY),
-            content={"image/png": {}, "image/webp": {}, "application/octet-stream": {}},
-            also={304: "Unchanged."},
-            problems=(400, 404, 413, 500, 501, 503),
-        ),
+        "A tile of the annotations as they are now",
+        LIVE_PATH,
+        LIVE_QUERY,
+        tag="masks",
+        formats=LOSSLESS,
     ),
 )

@@ -24,10 +24,9 @@ from tilesrv.fields import IMAGE_ID, TIME
 from tilesrv.live import MOST_SHAPES
 from tilesrv.masks import FRESH, HIDE, MASK_FORMAT
 from tilesrv.params import Table, choice
+from tilesrv.pictures import LOSSLESS, answer, picture_route
 from tilesrv.planefields import INDEX, PIXEL_CHOICE, PLANE
-from tilesrv.planes import answer
 from tilesrv.render import Format, Style, render
-from tilesrv.routing import Endpoint, Operation
 from tilesrv.sections import STORED, Sheet, check_index, flat, sheet_of
 
 
@@ -75,7 +74,6 @@ async def live_plane(request: Request) -> Response:
         request,
         f"live|{served.tag}|{shown}|{where.plane}|{where.index}|{where.fmt}|{query!r}",
         fmt=where.fmt,
-        headers={},
         lane=context.tiles,
         work=lambda: _render(context, served, painted, sheet, where, query),
         cache=FRESH,
@@ -132,16 +130,13 @@ def _plane(context: Context, served: Served, painted: Painted, sheet: Sheet, ind
 
 
 ROUTES = (
-    Endpoint(
+    picture_route(
         "/images/{id}/live-mask/planes/{plane}/{index}.{fmt}",
         live_plane,
-        Operation(
-            summary="A plane of the annotations as they are now",
-            tag="masks",
-            tables=(LIVE_PLANE, LIVE_PLANE_QUERY),
-            content={"image/png": {}, "image/webp": {}, "application/octet-stream": {}},
-            also={304: "Unchanged."},
-            problems=(400, 404, 413, 500, 501, 503),
-        ),
+        "A plane of the annotations as they are now",
+        LIVE_PLANE,
+        LIVE_PLANE_QUERY,
+        tag="masks",
+        formats=LOSSLESS,
     ),
 )

@@ -22,8 +22,8 @@ from tilesrv.ingesting import launch
 from tilesrv.jobs import JOB_SCHEMA
 from tilesrv.layers import ServedLayer, layer_of, picture_of, shown_bands
 from tilesrv.params import Param, Table, choice, integer, numbers, text
+from tilesrv.pictures import LOSSLESS, answer, picture_route
 from tilesrv.planefields import INDEX, PIXEL_CHOICE, PLANE
-from tilesrv.planes import answer
 from tilesrv.reading import Pick, tile_patch
 from tilesrv.render import Format, Style, render
 from tilesrv.routing import Endpoint, Operation
@@ -269,7 +269,7 @@ async def _answer(
         patch, style = picture_of(served.layer, take_patch(shown_bands(served.layer)), hidden=query.hide or ())
         return render(patch, style, fmt)
 
-    return await answer(request, key, fmt=fmt, headers={}, lane=context.tiles, work=work, cache=FRESH)
+    return await answer(request, key, fmt=fmt, lane=context.tiles, work=work, cache=FRESH)
 
 
 MASKS_SCHEMA: dict[str, Any] = {
@@ -313,44 +313,34 @@ _BODY = {
         }
     },
 }
-_PICTURES: dict[str, dict[str, Any]] = {"image/png": {}, "image/webp": {}, "application/octet-stream": {}}
-_PROBLEMS = (400, 404, 413, 500, 501, 503)
-
-
-def _picture(path: str, handler: Any, summary: str, *tables: Table[Any]) -> Endpoint:
-    """Route of pictures."""
-    return Endpoint(
-        path,
-        handler,
-        Operation(
-            summary=summary,
-            tag="masks",
-            tables=tables,
-            content=_PICTURES,
-            also={304: "Unchanged."},
-            problems=_PROBLEMS,
-        ),
-    )
-
-
 _ROOT = "/images/{id}/masks"
 ROUTES = (
-    _picture(
-        _ROOT + "/{layer}/tiles/{tms}/{z}/{x}/{y}.{fmt}", mask_tile, "A tile of a mask layer", LAYER_TILE, MASK_QUERY
+    picture_route(
+        _ROOT + "/{layer}/tiles/{tms}/{z}/{x}/{y}.{fmt}",
+        mask_tile,
+        "A tile of a mask layer",
+        LAYER_TILE,
+        MASK_QUERY,
+        tag="masks",
+        formats=LOSSLESS,
     ),
-    _picture(
+    picture_route(
         _ROOT + "/{layer}/planes/{plane}/{index}/tiles/{z}/{x}/{y}.{fmt}",
         mask_plane_tile,
         "A tile of a plane of a mask layer",
         LAYER_PLANE_TILE,
         MASK_PLANE_QUERY,
+        tag="masks",
+        formats=LOSSLESS,
     ),
-    _picture(
+    picture_route(
         _ROOT + "/{layer}/planes/{plane}/{index}.{fmt}",
         mask_plane,
         "A whole plane of a mask layer",
         LAYER_PLANE,
         MASK_PLANE_QUERY,
+        tag="masks",
+        formats=LOSSLESS,
     ),
     Endpoint(
         _ROOT,

@@ -1,8 +1,6 @@
 """Planes of volumes: whole, as tiles, and cut in any direction; and the windows to look at them."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -21,8 +19,7 @@ from tilesrv.context import Context, Served, context_of
 from tilesrv.display import RAW, choose_bands
 from tilesrv.errors import TooLarge
 from tilesrv.fields import IMAGE
-from tilesrv.files import matches, not_modified
-from tilesrv.lanes import Lane
+from tilesrv.pictures import answer, picture_route
 from tilesrv.planefields import (
     OBLIQUE_PATH,
     OBLIQUE_QUERY,
@@ -37,7 +34,7 @@ from tilesrv.planefields import (
     ObliqueQuery,
 )
 from tilesrv.reading import Pick
-from tilesrv.render import MEDIA_TYPES, Format, render
+from tilesrv.render import Format, render
 from tilesrv.routing import Endpoint, Operation
 from tilesrv.sections import (
     SQUARE,
@@ -55,7 +52,6 @@ from tilesrv.sections import (
     take,
     tile_of,
 )
-from tilesrv.tiles import CACHE_CONTROL, MAKER, strong_etag
 from tilesrv.windows import PlaneQuery, center_width, plane_look, presets, shown_ranges, varies
 
 QUICK = 1 << 21
@@ -151,33 +147,6 @@ def look_headers(
 def sheet_for(served: Served, plane: str, query: PlaneQuery, fmt: Format) -> Sheet:
     """The pictures that a query means."""
     return sheet_of(served, plane, query.pixels or (STORED if fmt == RAW else SQUARE))
-
-
-async def answer(
-    request: Request,
-    key: str,
-    *,
-    fmt: Format,
-    headers: dict[str, str],
-    lane: Lane,
-    work: Callable[[], bytes],
-    cache: str = CACHE_CONTROL,
-) -> Response:
-    """Bytes from the cache or the renderer, or 304; `cache` is what clients are told about keeping them."""
-    context = context_of(request)
-    etag = strong_etag(key, MAKER)
-    headers = {**headers, "ETag": etag, "Cache-Control": cache}
-    if matches(request.headers.get("if-none-match"), etag):
-        context.metrics.tile("not-modified")
-        return not_modified(etag, headers)
-    body: bytes | None = context.cache.get(key)
-    if body is None:
-        context.metrics.tile("render")
-        body = await lane.run(key, work, request.receive)
-        context.cache.put(key, body, len(body) + len(key))
-    else:
-        context.metrics.tile("cache")
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[fmt])
 
 
 async def picture(request: Request) -> Response:
@@ -305,46 +274,31 @@ def _oblique(context: Context, served: Served, planes: Planes, target: Grid, que
     return draw(context, served, flat(patch), query, fmt, None)
 
 
-_PICTURES: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
-_UNCHANGED = {304: "Unchanged."}
-_PROBLEMS = (400, 404, 413, 500, 501, 503)
 _JSON = "application/json"
 ROUTES = (
-    Endpoint(
+    picture_route(
         "/images/{id}/planes/{plane}/{index}/tiles/{z}/{x}/{y}.{fmt}",
         tile,
-        Operation(
-            summary="A tile of a plane",
-            tag="volumes",
-            tables=(TILE_PATH, TILE_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=_PROBLEMS,
-        ),
+        "A tile of a plane",
+        TILE_PATH,
+        TILE_QUERY,
+        tag="volumes",
     ),
-    Endpoint(
+    picture_route(
         "/images/{id}/planes/oblique.{fmt}",
         oblique_picture,
-        Operation(
-            summary="A plane of any direction",
-            tag="volumes",
-            tables=(OBLIQUE_PATH, OBLIQUE_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=_PROBLEMS,
-        ),
+        "A plane of any direction",
+        OBLIQUE_PATH,
+        OBLIQUE_QUERY,
+        tag="volumes",
     ),
-    Endpoint(
+    picture_route(
         "/images/{id}/planes/{plane}/{index}.{fmt}",
         picture,
-        Operation(
-            summary="A whole plane",
-            tag="volumes",
-            tables=(PICTURE_PATH, PICTURE_QUERY),
-            content=_PICTURES,
-            also=_UNCHANGED,
-            problems=_PROBLEMS,
-        ),
+        "A whole plane",
+        PICTURE_PATH,
+        PICTURE_QUERY,
+        tag="volumes",
     ),
     Endpoint(
         "/images/{id}/planes/{plane}/{index}",
