@@ -33,11 +33,11 @@ export function styleOf(colour: string, selected: boolean): Style[] {
     const radius = selected ? 7 : 5;
     const casing = new Stroke({ color: selected ? "rgba(255,255,255,0.9)" : CASING, width: selected ? 5 : 3.5 });
     found = [
-      new Style({ stroke: casing, image: new CircleStyle({ declutterMode: "none", radius: radius + 1.5, fill: new Fill({ color: selected ? "#fff" : CASING }) }) }),
+      new Style({ stroke: casing, image: new CircleStyle({ radius: radius + 1.5, fill: new Fill({ color: selected ? "#fff" : CASING }) }) }),
       new Style({
         fill,
         stroke: new Stroke({ color: colour, width: 2 }),
-        image: new CircleStyle({ declutterMode: "none", radius, fill: new Fill({ color: colour }) }),
+        image: new CircleStyle({ radius, fill: new Fill({ color: colour }) }),
       }),
     ];
     kept.set(key, found);
@@ -95,8 +95,8 @@ export function countStyle(feature: FeatureLike, colour: string): Style {
   if (found) return found;
   const text = count >= 10_000 ? `${Math.round(count / 1000)}k` : String(count);
   const made = new Style({
-    zIndex: count, // where numbers are too close, the largest is told
-    image: new CircleStyle({ declutterMode: "none", radius: 4 + 1.6 * Math.log2(count + 1), fill: new Fill({ color: faded(colour, 0.75) }), stroke: new Stroke({ color: CASING, width: 1 }) }),
+    zIndex: Math.round(Math.log2(count + 1)), // where numbers are too close, the largest lies on top
+    image: new CircleStyle({ radius: 4 + 1.6 * Math.log2(count + 1), fill: new Fill({ color: faded(colour, 0.75) }), stroke: new Stroke({ color: CASING, width: 1 }) }),
     ...(count > 20 ? { text: new Text({ text, font: "600 11px system-ui, sans-serif", fill: new Fill({ color: "#fff" }), stroke: new Stroke({ color: "rgba(0,0,0,0.7)", width: 3 }) }) } : {}),
   });
   kept.set(key, [made]);

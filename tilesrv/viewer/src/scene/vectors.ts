@@ -51,7 +51,7 @@ export class VectorTiles {
       source: this.source(),
       style: (feature, resolution) => this.style(feature, resolution),
       renderMode: "hybrid",
-      declutter: true, // only the numbers of counts: all else is drawn wherever it lies
+      declutter: false, // with it, areas are no longer found under the pointer
       zIndex: 10,
       preload: 0,
     });
