@@ -77,19 +77,27 @@ class Following:
 
     def _paint(self, image: str, revision: int) -> bool:
         """Paint what changed of an image's layers; whether all of them show it now."""
-        done = True
         folder = self._workspace.path / IMAGES / image
-        for name in layer_names(folder):
-            shown = read_painted(folder, name)
-            if shown is None or (shown.revision is not None and shown.revision >= revision and shown.pending == ()):
-                continue
-            try:
+        try:
+            done = [self._follow(image, name, revision) for name in layer_names(folder)]
+        except BackendError:
+            raise
+        except BigImageError as error:
+            _log.warning("the layers of %s cannot be told: %s", image, error)
+            return True
+        return all(done)
+
+    def _follow(self, image: str, name: str, revision: int) -> bool:
+        """Paint what changed of a layer; whether it shows it now, or never will."""
+        try:
+            shown = read_painted(self._workspace.path / IMAGES / image, name)
+            if shown is not None and (shown.revision is None or shown.revision < revision or shown.pending != ()):
                 self._workspace.rasterize(image, layer=name, workers=1)
-            except Conflict:
-                done = False  # another process paints it, and may have begun before the change
-            except BackendError:
-                raise
-            except BigImageError as error:
-                # such as a schema that was emptied: nothing that trying again would mend
-                _log.warning("layer %s of %s cannot be painted: %s", name, image, error)
-        return done
+        except Conflict:
+            return False  # another process paints it, and may have begun before the change
+        except BackendError:
+            raise
+        except BigImageError as error:
+            # such as a schema that was emptied, or a damaged layer: nothing that trying again would mend
+            _log.warning("layer %s of %s cannot be painted: %s", name, image, error)
+        return True

@@ -115,7 +115,9 @@ def test_a_coarser_level_is_drawn_with_the_same_pens() -> None:
         factors=(2, 2),
     )
     rows, cols = np.mgrid[0:20, 0:25] + 0.5
-    assert np.array_equal(burn(drawing.prepared, drawing.ids) > 0, (rows - 10) ** 2 + (cols - 12) ** 2 <= 9)
+    assert np.array_equal(
+        burn(drawing.prepared, drawing.ids).astype(np.bool_), (rows - 10) ** 2 + (cols - 12) ** 2 <= 9
+    )
 
 
 def test_a_mask_is_its_pixels_within_the_window() -> None:

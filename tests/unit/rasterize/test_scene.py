@@ -71,7 +71,7 @@ def test_solids_know_the_voxels_that_they_can_touch() -> None:
         made.solids, [((4, 6, 8), (9, 16, 28)), ((9, 11, 16), (11, 19, 24)), ((9, 9, 14), (11, 21, 26))], strict=True
     ):
         assert reach.contains(IndexBox(start, stop))
-        assert IndexBox(start, stop).pad(2).contains(reach)
+        assert IndexBox(start, stop).pad(3).contains(reach)
 
 
 def test_an_ellipse_on_a_plane_is_its_outline() -> None:
