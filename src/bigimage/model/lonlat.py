@@ -87,6 +87,29 @@ def from_crs(geometry: BaseGeometry, source: GeoFrame, target: GeoFrame, *, near
     return _near(out, near, target.turn) if target.is_geographic and near is not None else out
 
 
+def from_crs_together(geometries: "NDArray[np.object_]", source: GeoFrame, target: GeoFrame) -> "NDArray[np.object_]":
+    """What `from_crs` makes of many geometries, to the bit, in one go; None for those that it must look at alone.
+
+    Those are what may lie across the antimeridian or around a pole, what has no place in the target, and, where the
+    target is geographic, all.
+    """
+    out = np.full(len(geometries), None, dtype=object)
+    if target.is_geographic or not len(out):
+        return out
+    flat = shapely.force_2d(geometries)
+    plain = ~(shapely.is_missing(flat) | shapely.is_empty(flat))
+    if source.is_geographic:
+        bounds = shapely.bounds(flat)
+        plain &= np.abs(np.nan_to_num(bounds[:, [0, 2]], nan=np.inf)).max(axis=1) < source.turn / 2
+    chosen = flat[plain]
+    points, owner = shapely.get_coordinates(chosen, return_index=True)
+    moved = transform_points(points, source, target)
+    placed = shapely.set_coordinates(chosen, moved)
+    placed[np.unique(owner[~np.isfinite(moved).all(axis=1)])] = None
+    out[plain] = placed
+    return out
+
+
 def _require_finite(points: "NDArray[np.float64]", target: GeoFrame) -> None:
     """Raise InputError unless every point has a place."""
     if not np.isfinite(points).all():

@@ -255,3 +255,14 @@ def test_an_import_by_columns_can_be_stopped(fresh: Open, tmp_path: Path) -> Non
     assert seen[-1] == (60, 60)
     with pytest.raises(Conflict):
         store.load("scene", list(store.query("scene", limit=1)), author="ann")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:4258", "OGC:CRS84"])
+def test_another_crs_is_moved_by_columns(
+    fresh: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_columns: list[bool], crs: str
+) -> None:
+    frame = geopandas.read_parquet(foreign(tmp_path, label=["house"] * 60)).to_crs(crs)
+    path = tmp_path / "moved.parquet"
+    frame.to_parquet(path)
+    done, _ = both_ways(fresh, path, monkeypatch)
+    assert (by_columns, done.added) == ([True], 60)

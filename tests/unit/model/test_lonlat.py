@@ -8,7 +8,7 @@ import shapely
 
 from bigimage.errors import InputError
 from bigimage.geometry.frame import WGS84, GeoFrame
-from bigimage.model.lonlat import from_crs, to_crs
+from bigimage.model.lonlat import from_crs, from_crs_together, to_crs
 
 LONLAT = GeoFrame(WGS84)
 UTM_60 = GeoFrame("EPSG:32660")
@@ -125,3 +125,28 @@ def test_a_vertex_without_a_place_is_told() -> None:
         from_crs(shapely.Point(10, 95), LONLAT, UTM_60)
     with pytest.raises(InputError, match="crs=native"):
         to_crs([shapely.Point(1e12, 1e12)], GeoFrame("EPSG:3035"), LONLAT)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3031", "EPSG:3857", "EPSG:4258"])
+def test_many_geometries_move_as_each_alone(crs: str) -> None:
+    target = GeoFrame.of(crs)
+    given = np.array(
+        [
+            shapely.box(14, 48, 15, 49),
+            None,
+            shapely.Point(),
+            shapely.from_wkt("POINT Z (14.5 48.5 7)"),
+            shapely.from_wkt("MULTIPOLYGON (((13 47, 14 47, 14 48, 13 47)), ((15 47, 16 47, 16 48, 15 47)))"),
+            shapely.MultiPolygon([shapely.box(179, -80, 180, -79), shapely.box(-180, -80, -179, -79)]),
+            shapely.LineString([(0, 95), (1, 99)]),
+            shapely.LineString([(14, 48), (15, 49), (16, 48.5)]),
+        ],
+        dtype=object,
+    )
+    together = from_crs_together(given, GeoFrame(WGS84), target).tolist()
+    alone = [k for k, geometry in enumerate(together) if geometry is None]
+    assert alone == (list(range(8)) if target.is_geographic else [1, 2, 5, 6])
+    for before, after in zip(given.tolist(), together, strict=True):
+        if after is not None:
+            assert after.wkb == from_crs(before, GeoFrame(WGS84), target).wkb
+    assert len(from_crs_together(np.empty(0, dtype=object), GeoFrame(WGS84), target)) == 0

@@ -15,12 +15,12 @@ from bigimage.errors import FrameMismatch, InputError
 from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.reprojection import Reprojection
-from bigimage.formats.vector.tablevalues import drops_empty, label_of
+from bigimage.formats.vector.tablevalues import drops_empty, label_of, shape_of_geometry
 from bigimage.geometry.frame import WGS84, GeoFrame, describe, name
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import ORIGIN, Annotation, Relation, frame_ndim
-from bigimage.model.geojson import geometry_dict, shape_of
-from bigimage.model.lonlat import from_crs, to_crs
+from bigimage.model.geojson import shape_of
+from bigimage.model.lonlat import from_crs, from_crs_together, to_crs
 from bigimage.model.member import member_of
 from bigimage.model.outline import outline
 from bigimage.model.problem import shown
@@ -197,22 +197,26 @@ class Reading:
 
     def _moved(self, batch: list[tuple[str, Annotation, bool]]) -> Iterator[Annotation]:
         """Annotations with plain geometries brought into the image's frame."""
-        grid, frame = self.context.grid, self.frame
-        for place, annotation, plain in batch:
-            if frame is None or not plain or not isinstance(grid.frame, GeoFrame):
+        own, frame = self.context.grid.frame, self.frame
+        if frame is None or not isinstance(own, GeoFrame):
+            yield from (annotation for _, annotation, _ in batch)
+            return
+        given = as_array(cast("Any", a.shape).geometry if plain else None for _, a, plain in batch)
+        moved = from_crs_together(given, frame, own)
+        for (place, annotation, plain), geometry, there in zip(batch, given.tolist(), moved.tolist(), strict=True):
+            if not plain:
                 yield annotation
                 continue
-            shape: Any = annotation.shape
             try:
-                geometry = from_crs(shape.geometry, frame, grid.frame, near=self._middle)
+                found = from_crs(geometry, frame, own, near=self._middle) if there is None else there
             except InputError as error:
                 self.report.problem("coordinate", place, str(error))
                 continue
-            found = shape_of(geometry_dict(geometry), ndim=2)
-            if isinstance(found, list):
-                self.report.problems.extend(p.below(place) for p in found)
+            shape = shape_of_geometry(found)
+            if shape is None:
+                self.report.problem("type", place, f"a {found.geom_type} is no shape")
             else:
-                yield replace(annotation, shape=found)
+                yield replace(annotation, shape=shape)
 
     def _one(self, k: int, feature: object) -> tuple[str, Annotation, bool] | None:
         """Place, annotation and whether its geometry is plain; None where something is wrong with it."""

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector import ogr, tables
 from bigimage.model.annotation import Annotation
+from bigimage.model.columns import PlainColumns
 from bigimage.model.table import Table
 
 NAME = "geopackage"
@@ -25,7 +27,19 @@ def sniff(path: Path) -> bool:
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
     """Write one layer; see `bigimage.formats.door.VectorFormat.write`."""
-    ogr.write(path, annotations, driver="GPKG", context=context, report=report, options=options, settings={})
+    write_columns(path, batches(annotations, ogr.PIECE), context=context, report=report, options=options)
+
+
+def write_columns(
+    path: Path,
+    pieces: Iterable[PlainColumns | list[Annotation]],
+    *,
+    context: Context,
+    report: Report,
+    options: Options,
+) -> None:
+    """Write annotations of which those that are plain geometries come as columns: the bytes are the same."""
+    ogr.write(path, pieces, driver="GPKG", context=context, report=report, options=options, settings={})
 
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:

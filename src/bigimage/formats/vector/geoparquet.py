@@ -18,7 +18,7 @@ from bigimage.errors import DataError
 from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector import geoarrow, tables
-from bigimage.formats.vector.tablerows import record_batches
+from bigimage.formats.vector.tablerows import groups, record_batches
 from bigimage.formats.vector.tables import Rows, T, TableReading, arrow, schema_of, target_frame
 from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
@@ -79,7 +79,7 @@ def write_columns(
     columns = schema.append(pa.field("bbox", box)).with_metadata({"geo": json.dumps(_metadata(frame))})
     settings: dict[str, Any] = {"compression": "zstd", "version": "2.6", "use_dictionary": _dictionaries(columns)}
     with parquet.ParquetWriter(path, columns, **settings) as writer:
-        for group in _groups(pieces):
+        for group in groups(pieces, tables.SIZE):
             made = record_batches(group, frame, context=context, report=report, format=NAME)
             parts = [[*batch.columns, _boxes(pa, bounds)] for batch, bounds in made]
             arrays = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
@@ -89,23 +89,6 @@ def write_columns(
 def _dictionaries(columns: Any) -> list[str]:
     """Columns that may repeat themselves: all but ids, geometries and boxes."""
     return [name for name in columns.names if name not in ("id", "geometry", "bbox")]
-
-
-def _groups(pieces: Iterable[PlainColumns | list[Annotation]]) -> Iterator[list[PlainColumns | list[Annotation]]]:
-    """Pieces of `tables.SIZE` rows together, however they came: where row groups end depends on nothing else."""
-    waiting: list[PlainColumns | list[Annotation]] = []
-    count = 0
-    for piece in pieces:
-        rest = piece
-        while count + len(rest) >= tables.SIZE:
-            fits = tables.SIZE - count
-            yield [*waiting, rest[:fits]]
-            waiting, count, rest = [], 0, rest[fits:]
-        if len(rest):
-            waiting.append(rest)
-            count += len(rest)
-    if waiting:
-        yield waiting
 
 
 def _boxes(pa: Any, bounds: "NDArray[np.float64]") -> Any:

@@ -9,22 +9,25 @@ from typing import Any
 import shapely
 
 from bigimage.errors import BackendError, DataError, InputError
-from bigimage.formats.batches import batches
 from bigimage.formats.door import Context, Options, Report
-from bigimage.formats.vector.tablerows import record_batches
+from bigimage.formats.vector.tablerows import groups, record_batches
 from bigimage.formats.vector.tables import SIZE, Rows, T, TableReading, arrow, schema_of, target_frame
+from bigimage.geometry.frame import GeoFrame
 from bigimage.model.annotation import Annotation
+from bigimage.model.columns import PlainColumns
 from bigimage.model.table import Table
 
 # a file may be called anything; GDAL has told what it is by its content
 warnings.filterwarnings("ignore", message=".*(conformant file|filename) extension", category=RuntimeWarning)
 LAYER = "layer to read, where the file has several"
+PIECE = 4096
+"""Rows that are made at a time."""
 _STAMP = "2000-01-01T00:00:00.000Z"
 
 
 def write(
     path: Path,
-    annotations: Iterable[Annotation],
+    pieces: Iterable[PlainColumns | list[Annotation]],
     *,
     driver: str,
     context: Context,
@@ -32,14 +35,14 @@ def write(
     options: Options,
     settings: Mapping[str, str],
 ) -> None:
-    """Write a layer named `annotations` as its rows come. Raises BackendError."""
+    """Write a layer named `annotations` as its rows come, however they are cut in pieces. Raises BackendError."""
     pa = arrow(driver)
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
     frame = target_frame(context, options)
-    found = record_batches(batches(annotations, SIZE), frame, context=context, report=report, format=driver)
-    reader = pa.RecordBatchReader.from_batches(schema_of(pa, context), (batch for batch, _ in found))
+    schema = schema_of(pa, context)
+    reader = pa.RecordBatchReader.from_batches(schema, _batches(pa, pieces, frame, context, report, driver))
     more: dict[str, Any] = {**settings, "crs": None if frame is None else frame.proj.to_wkt()}
     try:
         with _dated(pyogrio), warnings.catch_warnings():
@@ -56,6 +59,21 @@ def write(
             )
     except (DataSourceError, DataLayerError, FeatureError) as error:
         raise BackendError(f"GDAL cannot write {path.name}: {str(error)[:300]}") from error
+
+
+def _batches(
+    pa: Any,
+    pieces: Iterable[PlainColumns | list[Annotation]],
+    frame: GeoFrame | None,
+    context: Context,
+    report: Report,
+    driver: str,
+) -> Iterator[Any]:
+    """Rows of `PIECE` annotations each: GeoPackage files differ where rows come in other batches."""
+    for group in groups(pieces, PIECE):
+        made = [b for b, _ in record_batches(group, frame, context=context, report=report, format=driver)]
+        arrays = [pa.concat_arrays(column) for column in zip(*(batch.columns for batch in made), strict=True)]
+        yield pa.record_batch(arrays, schema=schema_of(pa, context))
 
 
 @contextmanager

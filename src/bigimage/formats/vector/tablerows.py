@@ -32,6 +32,25 @@ _DASHES = (8, 13, 18, 23)
 """Places of the dashes in the text of a UUID."""
 
 
+def groups(
+    pieces: Iterable[PlainColumns | list[Annotation]], size: int
+) -> Iterator[list[PlainColumns | list[Annotation]]]:
+    """Pieces of `size` rows together, however they came: where groups end depends on nothing else."""
+    waiting: list[PlainColumns | list[Annotation]] = []
+    count = 0
+    for piece in pieces:
+        rest = piece
+        while count + len(rest) >= size:
+            fits = size - count
+            yield [*waiting, rest[:fits]]
+            waiting, count, rest = [], 0, rest[fits:]
+        if len(rest):
+            waiting.append(rest)
+            count += len(rest)
+    if waiting:
+        yield waiting
+
+
 def record_batches(
     pieces: Iterable[PlainColumns | list[Annotation]],
     frame: GeoFrame | None,

@@ -13,20 +13,25 @@ import shapely
 from bigimage.errors import FrameMismatch, InputError, Unsupported
 from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.vector.features import CRS_OPTION
-from bigimage.formats.vector.tablevalues import EMPTY_OPTION, cleared, drops_empty, is_there, label_of, plain, tidy
+from bigimage.formats.vector.tablevalues import (
+    EMPTY_OPTION,
+    cleared,
+    drops_empty,
+    is_there,
+    label_of,
+    plain,
+    shape_of_geometry,
+    tidy,
+)
 from bigimage.geometry.frame import GeoFrame, PixelFrame, name
 from bigimage.model.annotation import ORIGIN, Annotation, Relation
 from bigimage.model.labels import Schema
-from bigimage.model.lonlat import from_crs
+from bigimage.model.lonlat import from_crs, from_crs_together
 from bigimage.model.member import shape_of_member
 from bigimage.model.outline import outline
 from bigimage.model.problem import Problem
 from bigimage.model.shape import (
     KINDS,
-    Line,
-    MultiPoint,
-    Point,
-    Polygon,
     Shape,
     kind,
 )
@@ -166,9 +171,15 @@ class TableReading:
         geometries = shapely.from_wkb(given, on_invalid="ignore")
         labels = self._labels(columns, len(wkb))
         special = any(v is not None for name in ("shape", "relations") for v in columns.get(name, ()))
-        if self._frame is not None or special or labels is None or not are_plain(geometries):
+        if special or labels is None or not are_plain(geometries):
             yield None
             return
+        own = self.context.grid.frame
+        if self._frame is not None and isinstance(own, GeoFrame):
+            geometries = from_crs_together(geometries, self._frame, own)
+            if not are_plain(geometries):
+                yield None
+                return
         fields = _table_fields(columns, len(wkb))
         found = None if fields is None else self._ids_and_attributes(columns, labels, wkb)
         if fields is None or found is None:
@@ -372,21 +383,6 @@ def _is_any(values: Sequence[Any]) -> bool:
 
 Rows = Callable[[TableReading, Mapping[str, Sequence[Any]], Sequence[Any]], Iterator[T]]
 """`TableReading.annotations` or `TableReading.table`."""
-
-
-def shape_of_geometry(geometry: Any) -> Shape | None:
-    """Shape of a flat shapely geometry; None for collections and the like."""
-    match geometry.geom_type:
-        case "Point":
-            return Point(geometry)
-        case "MultiPoint":
-            return MultiPoint(geometry)
-        case "LineString" | "MultiLineString":
-            return Line(geometry)
-        case "Polygon" | "MultiPolygon":
-            return Polygon(geometry)
-        case _:
-            return None
 
 
 def note_unplaced(annotations: Iterable[Annotation], report: Report, message: str) -> Iterator[Annotation]:

@@ -13,6 +13,7 @@ import shapely
 from bigimage.errors import InputError
 from bigimage.formats.door import Options
 from bigimage.model.labels import Schema
+from bigimage.model.shape import Line, MultiPoint, Point, Polygon, Shape
 
 EMPTY_OPTION = "drop to leave out what has no geometry; a file that has any is refused by default"
 
@@ -111,3 +112,18 @@ def _simple(geometry: Any) -> list[Any]:
     if not hasattr(geometry, "geoms"):
         return [geometry]
     return [part for inner in geometry.geoms for part in _simple(inner)]
+
+
+def shape_of_geometry(geometry: Any) -> Shape | None:
+    """Shape of a flat shapely geometry; None for collections and the like."""
+    match geometry.geom_type:
+        case "Point":
+            return Point(geometry)
+        case "MultiPoint":
+            return MultiPoint(geometry)
+        case "LineString" | "MultiLineString":
+            return Line(geometry)
+        case "Polygon" | "MultiPolygon":
+            return Polygon(geometry)
+        case _:
+            return None
