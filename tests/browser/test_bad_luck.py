@@ -97,6 +97,24 @@ def test_a_scan_of_one_slice_is_shown(page: Any, address: str) -> None:
     assert not page.errors
 
 
+def test_a_slice_that_fails_is_told_and_asked_for_again(page: Any, address: str) -> None:
+    failing = {"now": True}
+
+    def answer(route: Any) -> None:
+        if not failing["now"]:
+            return route.continue_()
+        problem = '{"title": "Damaged", "status": 500, "detail": "shard c/0/0 does not match its checksum"}'
+        return route.fulfill(status=500, content_type="application/problem+json", body=problem)
+
+    page.route("**/planes/coronal/*.npy*", answer)
+    page.goto(f"{address}/#/images/single")
+    page.wait_for_selector("[data-plane=coronal] .plane-error:has-text('does not match its checksum')")
+    page.wait_for_selector("[data-plane=axial][data-shown]")
+    failing["now"] = False
+    page.wait_for_selector("[data-plane=coronal][data-shown]")
+    page.wait_for_selector("[data-plane=coronal] .plane-error", state="hidden")
+
+
 def test_names_that_are_markup_are_shown_as_text(page: Any, address: str) -> None:
     view = Scene.open(page, address, "plain", center=(40, 30), resolution=0.2)
     page.locator(".label-name").first.click()

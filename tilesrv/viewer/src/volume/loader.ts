@@ -36,9 +36,11 @@ export class SliceLoader {
       return Promise.resolve(found);
     }
     const coming = this.coming.get(key);
-    if (coming) return coming.promise;
+    if (coming && !coming.stop.signal.aborted) return coming.promise;
     const stop = new AbortController();
-    const promise = this.fetch(index, t, stop.signal).finally(() => this.coming.delete(key));
+    const promise = this.fetch(index, t, stop.signal).finally(() => {
+      if (this.coming.get(key)?.stop === stop) this.coming.delete(key);
+    });
     this.coming.set(key, { promise, stop, index });
     return promise;
   }

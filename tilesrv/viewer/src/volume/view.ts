@@ -1,9 +1,10 @@
 /** One kind of planes on a canvas: scrolled, zoomed, windowed, with crosshair, letters and scale. */
 
-import { isAbort, words } from "../api";
+import { isAbort, Problem, words } from "../api";
 import { button, h } from "../dom";
 import { millimetres, roundBelow } from "../format";
 import type { Point3 } from "../grid";
+import { KNOWN } from "../session";
 import type { Planes } from "./geometry";
 import type { SliceLoader } from "./loader";
 import type { SharedState } from "./state";
@@ -35,6 +36,9 @@ export interface Overlay {
   double?(): boolean;
 }
 
+/** Milliseconds until a slice is asked for again that the server could not give. */
+const AGAIN = 3000;
+
 /** The view. */
 export class PlaneView {
   readonly element: HTMLElement;
@@ -57,6 +61,10 @@ export class PlaneView {
   private centre: [number, number] | null = null; // column, row at the middle of the window
   private pending = 0;
   private wheel = 0;
+  private again = 0;
+  private readonly retry = (): void => {
+    if (!this.error.hidden) this.show(this.index);
+  };
   /** Size of the canvas on the page; fractions of a pixel count, or what is drawn lies beside the pointer. */
   private wide = 1;
   private high = 1;
@@ -80,6 +88,8 @@ export class PlaneView {
   close(): void {
     this.resize.disconnect();
     cancelAnimationFrame(this.pending);
+    clearTimeout(this.again);
+    removeEventListener(KNOWN, this.retry);
     this.options.loader.close();
   }
 
@@ -131,6 +141,7 @@ export class PlaneView {
     this.slider.setAttribute("aria-valuetext", `slice ${index + 1} of ${this.planes.count}`);
     this.caption.textContent = `${index + 1} / ${this.planes.count}`;
     const t = shared.now.t;
+    clearTimeout(this.again);
     loader.get(index, t).then(
       (slice) => {
         if (this.index !== index || shared.now.t !== t) return;
@@ -145,6 +156,7 @@ export class PlaneView {
         if (isAbort(error) || this.index !== index) return;
         this.error.hidden = false;
         this.error.textContent = `Slice ${index + 1} cannot be shown: ${words(error)}`;
+        if (error instanceof Problem && error.isPassing) this.again = window.setTimeout(this.retry, AGAIN);
       },
     );
   }
@@ -214,6 +226,7 @@ export class PlaneView {
 
   private listen(): void {
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    addEventListener(KNOWN, this.retry);
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => {
