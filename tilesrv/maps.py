@@ -17,7 +17,6 @@ from tilesrv.routing import Endpoint, Operation
 from tilesrv.tiles import DISPLAY, TILE_PATH, TILE_QUERY, answer
 
 TILING_SCHEME = "http://www.opengis.net/def/rel/ogc/1.0/tiling-scheme"
-TILESETS = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-map"
 CACHE = {"Cache-Control": "public, max-age=300"}
 PICTURES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 

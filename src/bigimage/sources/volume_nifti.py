@@ -20,7 +20,6 @@ MAGIC = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 """Place and values of the magic number by the size of the header."""
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
-COLOUR_TYPES = {"RGB": 3, "RGBA": 4}
 SAME_FORM = 1e-3
 """Millimetres by which corners by sform and by qform may differ without a word."""
 CODES = {0: "unknown", 1: "scanner", 2: "aligned", 3: "talairach", 4: "mni", 5: "template"}

@@ -255,7 +255,5 @@ sa.Index(
     postgresql_where=entry.c.prev.isnot(None),
 )
 
-DERIVED = (annotation, uid, chunk)
-"""Tables that the log makes again."""
 PASSING = (once, lease)
 """Tables about requests and processes of the moment, which no backup holds."""

@@ -19,7 +19,6 @@ SLAB_BYTES = 32 << 20
 """Bytes of all layers that are read at once, about."""
 COUNTED = 1 << 22
 """Values below which counting each is faster than sorting the pixels."""
-GRAY = "#808080"
 
 
 def slabs(mask: MaskStream, *, rows: int | None = None) -> "Iterator[tuple[int, NDArray[Any]]]":

@@ -35,7 +35,6 @@ OWN = frozenset(
 """Properties that are fields of an annotation; all others are attributes."""
 CRS_OPTION = "native for the image's own CRS, or the name of another one; WGS 84 by default"
 LONLAT = GeoFrame(WGS84)
-METRES_PER_DEGREE = 111_320.0
 
 
 def is_lonlat(frame: GeoFrame) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 from bigimage.sources.dicom.verdicts import Code, Refusal
 
 ITEM = 0xE000
-END = 0xE0DD
 RLE = "1.2.840.10008.1.2.5"
 PROBE = 4096
 """Bytes at the start of a frame that are searched for its size."""

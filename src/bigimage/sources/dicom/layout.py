@@ -21,7 +21,6 @@ MOST_DECODED = 512 * 1024 * 1024
 """Largest frame in bytes that is decompressed; a few kilobytes of code stream can promise any size."""
 MOST_SIDE = 1 << 31
 SEGMENTATIONS = {"1.2.840.10008.5.1.4.1.1.66.4": "segmentation", "1.2.840.10008.5.1.4.1.1.66.7": "label map"}
-SURFACE_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.5"
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 PHOTOMETRICS = {
     *("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
