@@ -77,7 +77,16 @@ def contour(scan: Scan, copies: int) -> None:
 def test_quick_changes_of_one_annotation_never_meet_themselves(page: Any, address: str, made: Path) -> None:
     page.add_init_script(SLOW_DATABASE)
     scan = Scan.open(page, address, made, label="heart")
-    contour(scan, 8)
+    on_page, _ = scan.places("axial", *CORNERS)
+    scan.tool("p")
+    scan.click(*on_page)
+    for key in ("Enter", *"kkkk"):
+        # each change falls between the answer to the last one and its way out of the browser's database
+        with page.expect_response(lambda answer: answer.request.method in ("POST", "PUT")):
+            page.keyboard.press(key)
+    for _ in range(4):
+        page.keyboard.press("k")
+        page.wait_for_timeout(40)
     scan.saved()
     assert page.locator(ASKED).count() == 0
     assert rings(page, address) == [9]
