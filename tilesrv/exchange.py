@@ -74,6 +74,7 @@ READING = _BOTH | {
     "layer": "Layer of a GeoPackage or FlatGeobuf that is read.",
     "t": "Point in time, from 0, of annotations that name none.",
     "empty": "`drop` leaves out rows and features without a geometry; a file that has any is refused by default.",
+    "encoding": "Character encoding of a shapefile that does not name its own, such as ISO-8859-1.",
     "outside": "`drop` leaves out what lies outside the image; a file that has any is refused by default.",
     "as": "What masks become: `masks` or `outlines`.",
     "volume": "Which volume of a file with several is read, counted from 0; `all`: each is a layer.",

@@ -19,6 +19,8 @@ from bigimage.model.table import Table
 
 # a file may be called anything; GDAL has told what it is by its content
 warnings.filterwarnings("ignore", message=".*(conformant file|filename) extension", category=RuntimeWarning)
+# GeoPackage wants times in UTC; others are understood
+warnings.filterwarnings("ignore", message="Non-conformant content for record", category=RuntimeWarning)
 LAYER = "layer to read, where the file has several"
 PIECE = 4096
 """Rows that are made at a time."""
@@ -107,7 +109,9 @@ def _read(path: Path, rows: Rows[T], *, format: str, context: Context, report: R
 
     try:
         layer = _layer(pyogrio.list_layers(path), options, path)
-        with pyogrio.open_arrow(path, layer=layer, batch_size=SIZE, use_pyarrow=True) as (meta, reader):
+        # as texts, times keep their offsets from UTC
+        how: dict[str, Any] = {"batch_size": SIZE, "use_pyarrow": True, "datetime_as_string": True}
+        with pyogrio.open_arrow(path, layer=layer, encoding=options.get("encoding"), **how) as (meta, reader):
             column = meta["geometry_name"] or "wkb_geometry"
             reading = TableReading(context, report, options, format, meta["crs"])
             for batch in reader:
@@ -116,7 +120,10 @@ def _read(path: Path, rows: Rows[T], *, format: str, context: Context, report: R
                 yield from rows(reading, {n: batch.column(n).to_pylist() for n in names}, wkb)
     except (DataSourceError, DataLayerError, CRSError) as error:
         raise DataError(f"GDAL cannot read {path.name}: {str(error)[:300]}") from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError, RuntimeError, shapely.errors.GEOSException) as error:
+    except UnicodeDecodeError as error:
+        hint = "; name their encoding with the option encoding, such as ISO-8859-1" if format == "shapefile" else ""
+        raise DataError(f"{path.name} has texts that cannot be read as UTF-8{hint}") from error
+    except (pa.ArrowException, OSError, RuntimeError, shapely.errors.GEOSException) as error:
         raise DataError(f"{path.name} is damaged: {str(error)[:300]}") from error
 
 
