@@ -130,8 +130,9 @@ export class Editor {
     const gone = this.ids.filter((id) => !store.features.has(id));
     if (gone.length) this.select(this.ids.filter((id) => store.features.has(id)));
     else if (this.ids.some((id) => changed.has(id))) this.showHandles();
+    const wasVisible = this.tiles.layer.getVisible();
     this.tiles.layer.setVisible(store.isPartial || this.options.scene.mode === "map");
-    if (this.tiles.layer.getVisible()) this.tiles.refresh();
+    if (wasVisible && this.tiles.layer.getVisible()) this.tiles.refresh(); // else all tiles are new
     this.masks.changed();
   }
 
