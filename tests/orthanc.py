@@ -25,6 +25,7 @@ class Orthanc:
     """A running server."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self._url = f"http://127.0.0.1:{port}"
 
     def ask(self, path: str, data: bytes | None = None) -> Any:
@@ -38,10 +39,15 @@ class Orthanc:
         with urllib.request.urlopen(self._url + path, timeout=30) as reply:
             return reply.read()
 
+    def remove(self, path: str) -> None:
+        """Remove what lies at a path."""
+        with urllib.request.urlopen(urllib.request.Request(self._url + path, method="DELETE"), timeout=30) as reply:
+            reply.read()
+
 
 @contextmanager
-def server(folder: Path) -> Iterator[Orthanc]:
-    """A server that keeps its files in a folder; it is stopped at the end."""
+def server(folder: Path, **more: Any) -> Iterator[Orthanc]:
+    """A server that keeps its files in a folder, with `more` settings; it is stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -56,6 +62,7 @@ def server(folder: Path) -> Iterator[Orthanc]:
         "DicomServerEnabled": False,
         "UnknownSopClassAccepted": True,
         "StableAge": 1,
+        **more,
     }
     path = folder / "orthanc.json"
     path.write_text(json.dumps(settings))
