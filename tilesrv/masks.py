@@ -8,19 +8,19 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bigimage.errors import InputError
+from bigimage.errors import Conflict, DataError, InputError, NotFound
 from bigimage.model.patch import Patch
 from bigimage.pyramid.labels import NAME, check_layer_name
 from bigimage.rasterize.burn import RULES
 from bigimage.rasterize.layer import Layer
 from bigimage.rasterize.modes import MODES, MOST_BANDS, check_mode
 from tilesrv.bodies import read_object
-from tilesrv.context import context_of
+from tilesrv.context import Context, Served, context_of
 from tilesrv.display import RAW, choose_bands
 from tilesrv.fields import BANDS, IMAGE, IMAGE_ID, TILE_SIZE, TIME, TMS
 from tilesrv.ingesting import launch
 from tilesrv.jobs import JOB_SCHEMA
-from tilesrv.layers import ServedLayer, layer_of, picture_of, shown_bands
+from tilesrv.layers import ServedLayer, layer_now, layer_of, picture_of, shown_bands
 from tilesrv.params import Param, Table, choice, integer, numbers, text
 from tilesrv.pictures import LOSSLESS, answer, picture_route
 from tilesrv.planefields import INDEX, PIXEL_CHOICE, PLANE
@@ -166,11 +166,22 @@ async def paint_mask(request: Request) -> Response:
     arguments = ["rasterize", served.pyramid.id, f"--layer={check_layer_name(where.layer)}", *_options(members)]
 
     def start() -> Response:
+        _require_mode(context, served, where, members.get("mode"))
         job = launch(context.jobs, "rasterize", source=where.id, arguments=tuple(arguments), job=uuid4().hex)
         headers = {"Location": f"{request.base_url}jobs/{job.id}", "Cache-Control": "no-store"}
         return JSONResponse(job.public(), status_code=202, headers=headers)
 
     return await context.heavy.run(object(), start)
+
+
+def _require_mode(context: Context, served: Served, where: LayerPath, mode: str | None) -> None:
+    """Raise Conflict where a layer has another mode than is asked for; the job would only fail."""
+    try:
+        shown = layer_now(context, served, where.id, where.layer).layer.painted.mode
+    except (NotFound, DataError):
+        return  # painted for the first time, or whole again
+    if mode not in (None, shown):
+        raise Conflict(f"layer {where.layer!r} of {where.id} is {shown}: give the {mode} one another name")
 
 
 def _options(members: Any) -> list[str]:
@@ -361,7 +372,7 @@ ROUTES = (
             tables=(LAYER,),
             content={"application/json": JOB_SCHEMA},
             status=202,
-            problems=(400, 404, 413, 415, 429, 500, 503),
+            problems=(400, 404, 409, 413, 415, 429, 500, 503),
             body=_BODY,
             role="annotator",
         ),

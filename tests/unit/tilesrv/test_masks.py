@@ -248,3 +248,6 @@ def test_painting_needs_no_body(client: httpx.Client) -> None:
     assert job["state"] == "done"
     (told,) = client.get("/images/scene/masks").json()["masks"]
     assert (told["mode"], told["rule"], told["current"]) == ("semantic", "center", True)
+    refused = client.post("/images/scene/masks/semantic", json={"mode": "instance"})
+    assert refused.status_code == 409
+    assert "is semantic" in refused.json()["detail"]
