@@ -15,8 +15,10 @@ from bigimage.formats.door import Context, Keeps, Options, Report
 from bigimage.formats.vector.features import CRS_OPTION
 from bigimage.formats.vector.tablevalues import (
     EMPTY_OPTION,
+    UNKNOWN,
     cleared,
     drops_empty,
+    geometries_of,
     is_there,
     label_of,
     plain,
@@ -148,11 +150,10 @@ class TableReading:
 
     def annotations(self, columns: Mapping[str, Sequence[Any]], wkb: Sequence[Any]) -> Iterator[Annotation]:
         """Annotations of a batch: columns by name, and geometries in well-known binary."""
-        geometries = shapely.from_wkb(list(wkb), on_invalid="ignore")
-        for k, geometry in enumerate(geometries.tolist() if len(wkb) else ()):
+        for k, geometry in enumerate(geometries_of(wkb).tolist()):
             row = {name: values[k] for name, values in columns.items() if is_there(values[k])}
             if wkb[k] is not None and geometry is None:
-                self.report.problem("value", f"rows/{self._row}/geometry", "it is no geometry that is known here")
+                self.report.problem("value", f"rows/{self._row}/geometry", UNKNOWN)
             elif self._drop_empty and "shape" not in row and (geometry is None or geometry.is_empty):
                 self.report.lose("dropped", "empty", "the row has no geometry")
             else:
@@ -166,9 +167,7 @@ class TableReading:
 
         One reading takes one of the two ways: a file that has a None is to be read again by `annotations`.
         """
-        given = np.empty(len(wkb), dtype=object)
-        given[:] = wkb
-        geometries = shapely.from_wkb(given, on_invalid="ignore")
+        geometries = geometries_of(wkb)
         labels = self._labels(columns, len(wkb))
         special = any(v is not None for name in ("shape", "relations") for v in columns.get(name, ()))
         if special or labels is None or not are_plain(geometries):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from math import isnan
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import shapely
@@ -14,6 +14,9 @@ from bigimage.errors import InputError
 from bigimage.formats.door import Options
 from bigimage.model.labels import Schema
 from bigimage.model.shape import Line, MultiPoint, Point, Polygon, Shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EMPTY_OPTION = "drop to leave out what has no geometry; a file that has any is refused by default"
 
@@ -88,6 +91,24 @@ def label_of(value: object, schema: Schema, options: Options) -> str | None:
         known = [] if schema.find(str(given)) else [label.name for label in schema.labels if label.value == given]
         given = known[0] if known else str(given)
     return given if isinstance(given, str) and given.strip() else None
+
+
+UNKNOWN = "it is damaged, or a curve or surface: turn those into straight segments (ogr2ogr -nlt CONVERT_TO_LINEAR)"
+
+
+def geometries_of(wkb: Sequence[Any]) -> "NDArray[np.object_]":
+    """Geometries of well-known binary; None for null, and for what is damaged or of a kind that is not known."""
+    given = np.empty(len(wkb), dtype=object)
+    given[:] = wkb
+    try:
+        return shapely.from_wkb(given, on_invalid="ignore")
+    except NotImplementedError:
+        for k, value in enumerate(wkb):
+            try:
+                given[k] = shapely.from_wkb(value, on_invalid="ignore")
+            except NotImplementedError:
+                given[k] = None
+        return given
 
 
 _MULTI: dict[int, Any] = {0: shapely.MultiPoint, 1: shapely.MultiLineString, 2: shapely.MultiPolygon}

@@ -1,6 +1,7 @@
 """What data frames and databases write becomes what annotations hold."""
 
 import datetime as dt
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import shapely
 
 from bigimage.errors import InputError
-from bigimage.formats.vector.tablevalues import cleared, drops_empty, is_there, label_of, plain, tidy
+from bigimage.formats.vector.tablevalues import cleared, drops_empty, geometries_of, is_there, label_of, plain, tidy
 from bigimage.model.labels import Label, Schema
 
 NAN = float("nan")
@@ -91,3 +92,12 @@ def test_a_wrong_choice_about_empty_rows_is_told() -> None:
     assert not drops_empty({})
     with pytest.raises(InputError, match="neither refuse nor drop"):
         drops_empty({"empty": "yes"})
+
+
+def test_curves_are_no_geometry_and_spare_the_others() -> None:
+    corners = struct.pack("<I10d", 5, 0, 0, 1, 1, 2, 0, 1, -1, 0, 0)
+    curve = b"\x01" + struct.pack("<I", 8) + corners
+    area = b"\x01" + struct.pack("<II", 10, 1) + curve
+    found = geometries_of([shapely.Point(1, 2).wkb, curve, None, area, b"\x01\xff", shapely.Point(3, 4).wkb])
+    assert [g if g is None else g.wkt for g in found] == ["POINT (1 2)", None, None, None, None, "POINT (3 4)"]
+    assert len(geometries_of([])) == 0
