@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -410,7 +411,7 @@ class SqlStore:
         )
         with self.database.reading() as connection:
             # sorted here, for every PostgreSQL database has its own order of letters
-            rows = sorted(self.database.fetch(connection, sql))
+            rows = sorted(self.database.fetch(connection, sql), key=itemgetter(0))
         return {name: Revision(name, number, author, from_micros(moment)) for name, number, author, moment in rows}
 
     def watch(self) -> Watch:
