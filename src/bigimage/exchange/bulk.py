@@ -1,13 +1,17 @@
 """Importing files of very many plain shapes by columns; `vector` imports all others, and says what is wrong."""
 
+import pickle
+import tempfile
+import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
+import shapely
 
-from bigimage.errors import DataError
+from bigimage.errors import BackendError
 from bigimage.exchange.output import Progress, Stop, counted_pieces
 from bigimage.exchange.timing import timed_table
 from bigimage.formats.door import Context, Options, Report, VectorFormat
@@ -29,30 +33,48 @@ class TableFormat(Protocol):
         ...
 
 
+class Waiting:
+    """Tables in a temporary file, so that a file is read but once and memory stays bounded."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="bigimage-")  # noqa: SIM115 - see below
+        weakref.finalize(self, self._file.close)
+        self._tables = 0
+
+    def add(self, table: Table) -> None:
+        """Keep a table. Raises BackendError."""
+        columns = {f.name: getattr(table, f.name) for f in fields(table)}
+        columns["geometries"] = shapely.to_wkb(table.geometries)
+        try:
+            pickle.dump(columns, self._file, protocol=5)
+            self._file.flush()
+        except OSError as error:
+            where = f"{tempfile.gettempdir()}, where annotations wait until all are read"
+            raise BackendError(f"cannot write to {where}: {error.strerror}; free space there, or set TMPDIR") from error
+        self._tables += 1
+
+    def __iter__(self) -> Iterator[Table]:
+        self._file.seek(0)
+        for _ in range(self._tables):
+            columns = pickle.load(self._file)  # noqa: S301 - written by this process, and nobody else sees the file
+            yield Table(**{**columns, "geometries": shapely.from_wkb(columns["geometries"])})
+
+
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A file of plain shapes, all sound, for an image that has no annotations yet."""
+    """What a file of plain shapes holds, all sound, for an image that has no annotations yet."""
 
-    module: TableFormat
-    path: Path
-    context: Context
-    options: Options
+    image: str
+    tables: Waiting
     report: Report
     count: int
 
     def store(
         self, store: AnnotationStore, *, author: str, schema: int | None, progress: Progress, stop: Stop
     ) -> Revision | None:
-        """Store all of it as one revision. Raises Conflict where an id is taken, DataError, Cancelled, BackendError."""
-        stream = counted_pieces(self._tables(), self.count, progress, stop)
-        return store.load(self.context.image, (replace(t, schema=schema) for t in stream), author=author)
-
-    def _tables(self) -> Iterator[Table]:
-        """Tables of the file. Raises DataError when it changed since it was checked."""
-        for table in self.module.read_tables(self.path, context=self.context, report=Report(), options=self.options):
-            if table is None:
-                raise DataError(f"{self.path} was changed while it was imported; import it again")
-            yield timed_table(table, self.context.time)
+        """Store all of it as one revision. Raises Conflict where an id is taken, Cancelled, BackendError."""
+        stream = counted_pieces(self.tables, self.count, progress, stop)
+        return store.load(self.image, (replace(t, schema=schema) for t in stream), author=author)
 
 
 def bulk_of(
@@ -61,7 +83,7 @@ def bulk_of(
     """A file whose rows are all plain and sound; None where a closer look at them, or at what is stored, is needed."""
     if not isinstance(module, TableFormat) or store.revision(context.image) is not None:
         return None
-    info, report = context.info, Report()
+    info, report, tables = context.info, Report(), Waiting()
     times = info.shape[info.axes.index("t")] if "t" in info.axes else 1
     schema = context.schema if context.schema.labels else None
     ids: list[NDArray[np.void]] = []
@@ -69,11 +91,13 @@ def bulk_of(
         # row by row it is told what is wrong, or that somebody has stopped it
         if table is None or stop():
             return None
-        if validate_table(timed_table(table, context.time), schema=schema, grid=info.grid, times=times):
+        timed = timed_table(table, context.time)
+        if validate_table(timed, schema=schema, grid=info.grid, times=times):
             return None
-        ids.append(table.ids)
+        tables.add(timed)
+        ids.append(timed.ids)
     if not ids or report.problems:
         return None
     # as texts of bytes, which can be sorted; that these end at their last byte but zeros tells them apart all the same
     every = np.concatenate(ids).view("S16")
-    return Bulk(module, path, context, options, report, len(every)) if len(np.unique(every)) == len(every) else None
+    return Bulk(context.image, tables, report, len(every)) if len(np.unique(every)) == len(every) else None

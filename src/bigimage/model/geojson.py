@@ -1,6 +1,7 @@
 """Shapes as GeoJSON: a plain geometry, and a `shape` member for what GeoJSON cannot say. Pure dicts, both ways."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 _DEPTHS = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 """Levels of arrays above a position."""
+_LARGEST = 2.0**63
+"""Coordinates beyond, and infinite ones, are for `shape_of` to judge."""
+_TYPES = {
+    "Point": shapely.GeometryType.POINT,
+    "MultiPoint": shapely.GeometryType.MULTIPOINT,
+    "LineString": shapely.GeometryType.LINESTRING,
+    "MultiLineString": shapely.GeometryType.MULTILINESTRING,
+    "Polygon": shapely.GeometryType.POLYGON,
+    "MultiPolygon": shapely.GeometryType.MULTIPOLYGON,
+}
 
 
 def geometry_dict(geometry: BaseGeometry | None) -> dict[str, Any] | None:
@@ -57,6 +68,58 @@ def shape_of(geometry: object, member: object = None, *, ndim: int, grid: Grid |
     else:
         shape = _shape_of_geometry(geometry, ndim, problems)
     return shape if shape is not None and not problems else problems
+
+
+def plain_geometries(found: "Sequence[object]") -> "NDArray[np.object_] | None":
+    """Flat shapely geometries of GeoJSON geometries, what `shape_of` makes of each; None where any is not sound."""
+    rows: dict[str, list[int]] = {}
+    for k, geometry in enumerate(found):
+        name = cast("Json", geometry).get("type") if isinstance(geometry, dict) else None
+        if not isinstance(name, str) or name not in _DEPTHS:
+            return None
+        rows.setdefault(name, []).append(k)
+    out = np.empty(len(found), dtype=object)
+    for name, places in rows.items():
+        made = _ragged(name, [cast("Json", found[k]).get("coordinates") for k in places])
+        if made is None:
+            return None
+        out[places] = made
+    return out
+
+
+def _ragged(name: str, values: list[Any]) -> "NDArray[np.object_] | None":
+    """Geometries of one type from their nested coordinates; None where these are not sound."""
+    offsets: list[NDArray[np.int64]] = []
+    for _ in range(_DEPTHS[name]):
+        if set(map(type, values)) != {list}:
+            return None
+        lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
+        if not lengths.all():
+            return None
+        offsets.append(np.concatenate([[0], np.cumsum(lengths)]))
+        values = list(chain.from_iterable(values))
+    if set(map(type, values)) != {list} or set(map(len, values)) != {2}:
+        return None
+    numbers = list(chain.from_iterable(values))
+    if not set(map(type, numbers)) <= {int, float}:
+        return None
+    try:
+        points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    except OverflowError:
+        return None
+    if not (np.abs(points) < _LARGEST).all():
+        return None
+    if offsets and not name.endswith("Point") and not _are_long_enough(name, points, offsets[-1]):
+        return None
+    return shapely.from_ragged_array(_TYPES[name], points, tuple(offsets[::-1]) or None)
+
+
+def _are_long_enough(name: str, points: "NDArray[np.float64]", ends: "NDArray[np.int64]") -> bool:
+    """Whether lines have two positions at least; whether rings have four, and their last repeats their first."""
+    lengths = np.diff(ends)
+    if name.endswith("LineString"):
+        return bool((lengths >= 2).all())
+    return bool((lengths >= 4).all() and (points[ends[:-1]] == points[ends[1:] - 1]).all())
 
 
 def _shape_of_geometry(geometry: object, ndim: int, problems: list[Problem]) -> Shape | None:

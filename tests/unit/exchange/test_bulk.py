@@ -1,6 +1,8 @@
 """Files of plain shapes are imported by columns, and become what they become row by row."""
 
+import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -85,7 +87,7 @@ def by_columns(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return went
 
 
-@pytest.mark.parametrize("name", ["geoparquet", "flatgeobuf", "geopackage"])
+@pytest.mark.parametrize("name", ["geoparquet", "flatgeobuf", "geopackage", "geojson", "geojsonseq"])
 @pytest.mark.parametrize("schema", [None, SCHEMA])
 def test_our_own_files_come_back(
     fresh: Open,
@@ -266,3 +268,100 @@ def test_another_crs_is_moved_by_columns(
     frame.to_parquet(path)
     done, _ = both_ways(fresh, path, monkeypatch)
     assert (by_columns, done.added) == ([True], 60)
+
+
+def features(tmp_path: Path, *changed: dict[str, Any], **head: Any) -> Path:
+    """GeoJSON of another program, in the image's CRS; the first features are as `changed` says."""
+    rows: list[dict[str, Any]] = []
+    for k in range(12):
+        x, y = E + 100 * k + 0.125, N - 50 * k - 40
+        ring = [[x, y], [x + 30, y], [x + 30, y + 20], [x, y]]
+        properties: dict[str, Any] = {"label": "house", "k": k}
+        rows.append(
+            {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        )
+    for row, change in zip(rows, changed, strict=False):
+        row["properties"].update(change.pop("properties", {}))
+        row.update(change)
+    path = tmp_path / "features.geojson"
+    crs = {"type": "name", "properties": {"name": UTM.crs}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": rows, **head}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        [{"id": str(uid(4))}, {"id": 7}, {"id": "way/1"}, {"properties": {"id": str(uid(5))}}],
+        [{"t": 3}, {"properties": {"t": 0, "score": 0.5, "instance": 9}}, {"properties": {"origin": "model:a@1"}}],
+        [{"properties": {"attributes": {"k": 4}}}, {"properties": {"name": "x", "roof": None}}, {"bbox": [1, 2, 3, 4]}],
+        [{"geometry": {"type": "Point", "coordinates": [E + 7, N - 7]}}, {"properties": {"label": "tree"}}],
+        [{"geometry": {"type": "MultiLineString", "coordinates": [[[E, N], [E + 9, N - 9.5]]]}}],
+    ],
+)
+@pytest.mark.parametrize("schema", [None, SCHEMA])
+def test_features_become_what_they_become_one_by_one(
+    fresh: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by_columns: list[bool],
+    changed: list[dict[str, Any]],
+    schema: Schema | None,
+) -> None:
+    done, _ = both_ways(fresh, features(tmp_path, *deepcopy(changed)), monkeypatch, schema=schema)
+    assert (by_columns, done.added) == ([True], 12)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"geometry": {"type": "Point", "coordinates": [E + 7, N - 7, 3]}},
+        {"geometry": {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [E + 7, N - 7]}]}},
+        {"geometry": None, "shape": {"type": "ellipse", "center": [E + 50, N - 50], "radii": [9, 4]}},
+        {"geometry": None, "shape": {"type": "tag"}},
+        {"properties": {"relations": [{"kind": "part-of", "to": str(uid(5))}]}},
+    ],
+)
+def test_special_features_are_looked_at_one_by_one(
+    fresh: Open, tmp_path: Path, by_columns: list[bool], changed: dict[str, Any]
+) -> None:
+    done = import_annotations(fresh(), INFO, features(tmp_path, changed), author="ann")
+    assert (by_columns, done.added) == ([False], 12)
+
+
+def test_what_a_file_says_of_itself_behind_its_features_counts(
+    fresh: Open, tmp_path: Path, by_columns: list[bool]
+) -> None:
+    path = features(tmp_path)
+    found = json.loads(path.read_text())
+    first, late = fresh(), fresh()
+    import_annotations(first, INFO, path, author="ann")
+    path.write_text(json.dumps({**{k: v for k, v in found.items() if k != "crs"}, "crs": found["crs"]}))
+    import_annotations(late, INFO, path, author="ann")
+    assert by_columns == [True, False]
+    assert [a.content() for a in first.query("scene")] == [a.content() for a in late.query("scene")]
+    path.write_text(json.dumps({"features": found["features"], "type": "FeatureCollection", "crs": found["crs"]}))
+    assert import_annotations(fresh(), INFO, path, author="ann").added == 12
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"type": "Thing"},
+        {"properties": {"label": 5.5}},
+        {"properties": {"score": "high"}},
+        {"t": -1},
+        {"t": 2**40},
+        {"geometry": {"type": "Polygon", "coordinates": [[[E, N], [E + 9, N], [E + 9, N - 9]]]}},
+    ],
+)
+def test_a_feature_that_is_wrong_is_told_as_ever(
+    fresh: Open, tmp_path: Path, by_columns: list[bool], changed: dict[str, Any]
+) -> None:
+    store = fresh()
+    with pytest.raises(Invalid, match="nothing was imported") as caught:
+        import_annotations(store, INFO, features(tmp_path, changed), author="ann")
+    assert len(caught.value.details) == 1
+    assert by_columns == [False]
+    assert store.revision("scene") is None

@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from bigimage.geometry.grid import Grid
-from bigimage.model.geojson import geometry_of, shape_of
+from bigimage.model.geojson import geometry_of, plain_geometries, shape_of
 from bigimage.model.problem import Problem
 from bigimage.model.shape import Line, MultiPoint, PlanarContours, Point, Polygon, Shape
 
@@ -98,3 +98,57 @@ def test_every_problem_is_found_at_once() -> None:
 
 def test_two_coordinates_in_a_volume_are_refused() -> None:
     assert [p.kind for p in problems({"type": "Polygon", "coordinates": [RING]}, ndim=3)] == ["dimension"]
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        {"type": "Point", "coordinates": [3, 4.5]},
+        {"type": "MultiPoint", "coordinates": [[1, 9], [5, 2]]},
+        {"type": "LineString", "coordinates": [[0, 0], [4, -3]]},
+        {"type": "MultiLineString", "coordinates": [[[0, 0], [4, -3]], [[1, 1], [2, 2], [1, 1]]]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]], HOLE]},
+        {"type": "MultiPolygon", "coordinates": [[RING, HOLE], [[[9, 9], [12, 9], [12, 12], [9, 9]]]]},
+    ],
+)
+def test_sound_geometries_are_made_together_as_one_by_one(coordinates: dict[str, object]) -> None:
+    square: dict[str, object] = {"type": "Polygon", "coordinates": [RING]}
+    made = plain_geometries([square, coordinates, square])
+    alone = [shape_of(g, ndim=2, grid=SCENE) for g in (square, coordinates, square)]
+    assert made is not None
+    assert [g.wkb for g in made] == [shape.geometry.wkb for shape in alone if isinstance(shape, PLAIN_SHAPES)]
+
+
+PLAIN_SHAPES = (Point, MultiPoint, Line, Polygon)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        None,
+        "POINT (0 0)",
+        {"type": "Point"},
+        {"type": "Circle", "coordinates": [0, 0]},
+        {"type": ["Point"], "coordinates": [0, 0]},
+        {"type": "Point", "coordinates": [0, 0, 0]},
+        {"type": "Point", "coordinates": [True, False]},
+        {"type": "Point", "coordinates": ["1", "2"]},
+        {"type": "Point", "coordinates": {"x": 1, "y": 2}},
+        {"type": "Point", "coordinates": [float("inf"), 0]},
+        {"type": "Point", "coordinates": [10**400, 0]},
+        {"type": "Point", "coordinates": [2**64, 0]},
+        {"type": "MultiPoint", "coordinates": []},
+        {"type": "LineString", "coordinates": [[0, 0]]},
+        {"type": "LineString", "coordinates": [[0, 0], 1]},
+        {"type": "Polygon", "coordinates": [[]]},
+        {"type": "Polygon", "coordinates": [RING, []]},
+        {"type": "Polygon", "coordinates": [RING[:3]]},
+        {"type": "Polygon", "coordinates": [[*RING[:3], [0, 1]]]},
+        {"type": "MultiPolygon", "coordinates": [[RING], []]},
+        {"type": "GeometryCollection", "geometries": []},
+    ],
+)
+def test_what_is_not_sound_is_left_to_be_looked_at_alone(geometry: object) -> None:
+    sound = {"type": "Point", "coordinates": [1, 2]}
+    assert plain_geometries([sound, geometry]) is None
+    assert isinstance(shape_of(geometry, ndim=2, grid=SCENE), list)

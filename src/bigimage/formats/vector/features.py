@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -12,19 +13,20 @@ import numpy as np
 import shapely
 
 from bigimage.errors import FrameMismatch, InputError
-from bigimage.formats.batches import batches
+from bigimage.formats.batches import SIZE, batches, collector_paused
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.reprojection import Reprojection
 from bigimage.formats.vector.tablevalues import drops_empty, label_of, shape_of_geometry
 from bigimage.geometry.frame import WGS84, GeoFrame, describe, name
 from bigimage.geometry.grid import Grid
 from bigimage.model.annotation import ORIGIN, Annotation, Relation, frame_ndim
-from bigimage.model.geojson import shape_of
+from bigimage.model.geojson import plain_geometries, shape_of
 from bigimage.model.lonlat import from_crs, from_crs_together, to_crs
 from bigimage.model.member import member_of
 from bigimage.model.outline import outline
 from bigimage.model.problem import shown
 from bigimage.model.shape import Shape, kind
+from bigimage.model.table import Table, Texts, are_plain, packed_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +37,8 @@ OWN = frozenset(
 """Properties that are fields of an annotation; all others are attributes."""
 CRS_OPTION = "native for the image's own CRS, or the name of another one; WGS 84 by default"
 LONLAT = GeoFrame(WGS84)
+_LAST = 2**31 - 1
+"""Most that a column of points in time holds."""
 
 
 def is_lonlat(frame: GeoFrame) -> bool:
@@ -217,6 +221,66 @@ class Reading:
             else:
                 yield replace(annotation, shape=shape)
 
+    def tables(self, features: Iterable[object]) -> Iterator[Table | None]:
+        """The same as tables; None when `annotations` must look at the features one by one.
+
+        One reading takes one of the two ways: a file that has a None is to be read again by `annotations`.
+        """
+        rest = iter(features)
+        while True:
+            with collector_paused():
+                batch = list(islice(rest, SIZE))
+                if not batch:
+                    return
+                table = self._table(batch)
+                del batch
+            yield table
+
+    def _table(self, batch: list[Any]) -> Table | None:
+        """Table of features; None unless all are plain and sound."""
+        if not all(type(f) is dict and f.get("type") == "Feature" and f.get("shape") is None for f in batch):
+            return None
+        rows: list[Any] = [{} if (p := f.get("properties")) is None else p for f in batch]
+        if not all(type(p) is dict and not p.get("relations") for p in rows):
+            return None
+        name, schema = self.options.get("label-field", "label"), self.context.schema
+        labels = [label_of(p.get(name), schema, self.options) for p in rows]
+        geometries = self._geometries([f.get("geometry") for f in batch])
+        if None in labels or geometries is None:
+            return None
+        before = len(self.report.problems)
+        fields = [self._values(p, f, "features") for p, f in zip(rows, batch, strict=True)]
+        if len(self.report.problems) > before or not all(0 <= f.get("t", 0) <= _LAST for f in fields):
+            return None
+        ids = [self._id(f, p, "features") for p, f in zip(rows, batch, strict=True)]
+        named = zip(rows, cast("list[str]", labels), ids, strict=True)
+        attributes = [self._attributes(p, label, id) for p, label, id in named]
+        return Table(
+            image=self.context.image,
+            frame=self.context.grid.frame,
+            ids=packed_ids(ids),
+            labels=Texts.of(cast("list[str]", labels), len(batch)),
+            geometries=geometries,
+            origins=Texts.of([f["origin"] for f in fields], len(batch)),
+            attributes=attributes if any(attributes) else None,
+            times=_column(fields, "t", -1, np.int64),
+            scores=_column(fields, "score", np.nan, np.float64),
+            instances=[f.get("instance") for f in fields] if any("instance" in f for f in fields) else None,
+        )
+
+    def _geometries(self, found: list[Any]) -> "NDArray[np.object_] | None":
+        """Plain geometries in the image's frame; None unless all are sound."""
+        given, own = plain_geometries(found), self.context.grid.frame
+        if given is None or self.frame is None or not isinstance(own, GeoFrame):
+            return given
+        moved = from_crs_together(given, self.frame, own)
+        for k in np.flatnonzero(shapely.is_missing(moved)).tolist():
+            try:
+                moved[k] = from_crs(given[k], self.frame, own, near=self._middle)
+            except InputError:
+                return None
+        return moved if are_plain(moved) else None
+
     def _one(self, k: int, feature: object) -> tuple[str, Annotation, bool] | None:
         """Place, annotation and whether its geometry is plain; None where something is wrong with it."""
         place = f"features/{k}"
@@ -338,6 +402,13 @@ class Reading:
         if empty:
             self.report.lose("dropped", "empty", "the feature has no geometry")
         return empty
+
+
+def _column(fields: list[dict[str, Any]], name: str, none: float, dtype: Any) -> "NDArray[Any] | None":
+    """Numbers of a field that is there in some rows; None where it is in none."""
+    if not any(name in f for f in fields):
+        return None
+    return np.array([f.get(name, none) for f in fields], dtype=dtype)
 
 
 def _unpacked(geometry: Any) -> Any:

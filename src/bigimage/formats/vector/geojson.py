@@ -22,6 +22,7 @@ from bigimage.formats.vector.tablevalues import EMPTY_OPTION
 from bigimage.geometry.frame import GeoFrame, name
 from bigimage.model.annotation import Annotation
 from bigimage.model.shape import KINDS
+from bigimage.model.table import Table
 
 NAME = "geojson"
 SUFFIXES = (".geojson", ".json")
@@ -38,11 +39,14 @@ OPTIONS = {
     "empty": EMPTY_OPTION,
 }
 _HEAD = 4096
+_ABOUT = frozenset(("type", "crs", "bigimage"))
+"""Members that tell how features are to be read."""
 
 
 def sniff(path: Path) -> bool:
-    """Whether a file begins like a FeatureCollection."""
-    return '"FeatureCollection"' in _beginning(path)
+    """Whether a file begins like a FeatureCollection, which may be called so only behind its features."""
+    start = _beginning(path)
+    return '"FeatureCollection"' in start or start[1:].lstrip().startswith('"features"')
 
 
 def _beginning(path: Path) -> str:
@@ -63,11 +67,46 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
     if head.get("type") != "FeatureCollection":
         report.problem("type", "type", "a GeoJSON file of annotations is a FeatureCollection")
         return
-    members = declared_frame(head.get("bigimage"), context, report)
-    frame = _frame(head, context, report, options)
-    reading = Reading(context, report, options, NAME, frame, members)
     features = (value for key, value in elements(path, ("features",)) if key == "features")
-    yield from reading.annotations(enumerate(features))
+    yield from _reading(head, context, report, options).annotations(enumerate(features))
+
+
+def read_tables(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Table | None]:
+    """The same as tables of a flat image; None for what `read` must look at feature by feature.
+
+    The file is read once: where what it says about itself does not come before the features, that is for `read`.
+    """
+    head: dict[str, Any] = {}
+    members = elements(path, ("features",))
+    for key, value in members:
+        if key == "features":
+            break
+        head[key] = value
+    else:
+        value = None
+    if context.grid.ndim != 2 or value is None or head.get("type") != "FeatureCollection":
+        yield None
+        return
+    late: list[str] = []
+    yield from _reading(head, context, report, options).tables(_rest(value, members, late))
+    if not _ABOUT.isdisjoint(late):
+        yield None
+
+
+def _rest(first: Any, members: Iterator[tuple[str, Any]], late: list[str]) -> Iterator[Any]:
+    """Features from the first on; the names of members behind them are put into `late`."""
+    yield first
+    for key, value in members:
+        if key == "features":
+            yield value
+        else:
+            late.append(key)
+
+
+def _reading(head: dict[str, Any], context: Context, report: Report, options: Options) -> Reading:
+    """How features are read after what their file says about itself."""
+    members = declared_frame(head.get("bigimage"), context, report)
+    return Reading(context, report, options, NAME, _frame(head, context, report, options), members)
 
 
 def _frame(head: dict[str, Any], context: Context, report: Report, options: Options) -> GeoFrame | None:

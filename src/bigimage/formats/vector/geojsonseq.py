@@ -9,6 +9,7 @@ from bigimage.formats.vector import geojson
 from bigimage.formats.vector.features import LONLAT, Reading, feature_texts, frame_of, is_lonlat
 from bigimage.geometry.frame import GeoFrame, name
 from bigimage.model.annotation import Annotation
+from bigimage.model.table import Table
 
 NAME = "geojsonseq"
 SUFFIXES = (".geojsonl", ".geojsons", ".ndjson", ".geojsonseq")
@@ -22,11 +23,25 @@ def sniff(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         text = file.read(256).decode("utf-8-sig", "replace").lstrip("\x1e \t\r\n")
-    return text.startswith("{") and '"Feature"' in text.replace(" ", "")[:40]
+    start = text.replace(" ", "")[:40]
+    return start.startswith("{") and '"Feature"' in start and not start.startswith('{"features"')
 
 
 def read(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Annotation]:
     """Annotations of a sequence of features; see `bigimage.formats.door.VectorFormat.read`."""
+    yield from _reading(context, report, options).annotations(enumerate(values(path)))
+
+
+def read_tables(path: Path, *, context: Context, report: Report, options: Options) -> Iterator[Table | None]:
+    """The same as tables of a flat image; None for what `read` must look at feature by feature."""
+    if context.grid.ndim != 2:
+        yield None
+        return
+    yield from _reading(context, report, options).tables(values(path))
+
+
+def _reading(context: Context, report: Report, options: Options) -> Reading:
+    """How features are read."""
     own = context.grid.frame
     frame = None
     if not isinstance(own, GeoFrame):
@@ -34,7 +49,7 @@ def read(path: Path, *, context: Context, report: Report, options: Options) -> I
     elif options.get("crs") != "native":
         frame = GeoFrame.of(options["crs"]) if "crs" in options else LONLAT
         frame = None if frame == own else frame
-    yield from Reading(context, report, options, NAME, frame).annotations(enumerate(values(path)))
+    return Reading(context, report, options, NAME, frame)
 
 
 def write(path: Path, annotations: Iterable[Annotation], *, context: Context, report: Report, options: Options) -> None:
