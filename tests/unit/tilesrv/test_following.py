@@ -150,6 +150,7 @@ def test_the_thread_paints_what_came_before_and_after_it_began(space: Workspace)
     draw(space)
     space.rasterize("scene")
     draw(space, at=200)
+    others = set(threading.enumerate())
     follower = Following(space)
     follower.start()
     try:
@@ -158,7 +159,7 @@ def test_the_thread_paints_what_came_before_and_after_it_began(space: Workspace)
         until(lambda: shown(space) == 3)
     finally:
         follower.stop()
-    assert "following" not in [thread.name for thread in threading.enumerate()]
+    assert "following" not in {thread.name for thread in set(threading.enumerate()) - others}
 
 
 def test_the_thread_outlives_a_database_that_fails(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
