@@ -1,8 +1,6 @@
 """Streams in parts, so that arrays can be worked on while memory stays bounded."""
 
-import gc
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
@@ -16,18 +14,3 @@ def batches(items: Iterable[T], size: int = SIZE) -> Iterator[list[T]]:
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
-
-
-@contextmanager
-def collector_paused() -> Generator[None]:
-    """Let no search for cycles go on meanwhile.
-
-    A batch of parsed JSON is a million lists and no cycle: looking for one takes as long as the parsing.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 import sqlalchemy as sa
 
+from bigimage.collecting import collecting_rarely
 from bigimage.errors import InputError
 from bigimage.geometry.box import WorldBox
 from bigimage.model.annotation import Annotation
@@ -23,7 +24,6 @@ from bigimage.model.mask import ChunkIndex, merge_chunk
 from bigimage.model.where import Slab, Where, touches
 from bigimage.store.bits import chunk_index, unpack_bits, unpack_chunks
 from bigimage.store.cells import LOWEST, ranges
-from bigimage.store.collecting import collecting_rarely
 from bigimage.store.database import FETCH, Database
 from bigimage.store.door import Moment
 from bigimage.store.lookup import MOST_PARAMETERS, ImageRow, Lookup

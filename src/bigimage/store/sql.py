@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from bigimage.collecting import collecting_rarely
 from bigimage.errors import Conflict, InputError, NotFound
 from bigimage.geometry.box import IndexBox, WorldBox
 from bigimage.geometry.frame import Frame
@@ -31,7 +32,6 @@ from bigimage.model.where import Where
 from bigimage.store import aggregate, loading, tables
 from bigimage.store.bits import chunk_index, chunk_key, unpack_bits
 from bigimage.store.changeset import PART, ChangeSet, Part
-from bigimage.store.collecting import collecting_rarely
 from bigimage.store.database import Database
 from bigimage.store.door import Columns, Count, Difference, Moment, Step, Watch
 from bigimage.store.journal import Journal

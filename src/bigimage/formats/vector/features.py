@@ -12,8 +12,9 @@ from uuid import UUID
 import numpy as np
 import shapely
 
+from bigimage.collecting import collecting_rarely
 from bigimage.errors import FrameMismatch, InputError
-from bigimage.formats.batches import SIZE, batches, collector_paused
+from bigimage.formats.batches import SIZE, batches
 from bigimage.formats.door import Context, Options, Report
 from bigimage.formats.vector.reprojection import Reprojection
 from bigimage.formats.vector.tablevalues import drops_empty, label_of, shape_of_geometry
@@ -228,7 +229,7 @@ class Reading:
         """
         rest = iter(features)
         while True:
-            with collector_paused():
+            with collecting_rarely():
                 batch = list(islice(rest, SIZE))
                 if not batch:
                     return

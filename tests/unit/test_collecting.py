@@ -5,7 +5,7 @@ from threading import Barrier
 
 import pytest
 
-from bigimage.store.collecting import RARELY, collecting_rarely
+from bigimage.collecting import RARELY, collecting_rarely
 
 
 @pytest.fixture
