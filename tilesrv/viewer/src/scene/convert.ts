@@ -8,6 +8,7 @@ import MultiPoint from "ol/geom/MultiPoint";
 import MultiPolygon from "ol/geom/MultiPolygon";
 import Point from "ol/geom/Point";
 import Polygon from "ol/geom/Polygon";
+import SimpleGeometry from "ol/geom/SimpleGeometry";
 import type { Feature, Geometry, Position } from "../annotate/model";
 import { framedOf, outlineOf, outlines } from "../annotate/shapes";
 import type { Grid2 } from "../grid";
@@ -38,6 +39,12 @@ export function mapGeometry(feature: Feature, grid: Grid2): OlGeometry | null {
     case "Polygon": return new Polygon(geometry.coordinates.map((ring) => ring.map(place)));
     case "MultiPolygon": return new MultiPolygon(geometry.coordinates.map((part) => part.map((ring) => ring.map(place))));
   }
+}
+
+/** Whether two geometries of the map are alike to the bit. */
+export function sameGeometry(one: OlGeometry | undefined, other: OlGeometry): boolean {
+  if (!(one instanceof SimpleGeometry) || !(other instanceof SimpleGeometry)) return false;
+  return one.getType() === other.getType() && JSON.stringify(one.getCoordinates()) === JSON.stringify(other.getCoordinates());
 }
 
 /** GeoJSON geometry in the image's frame of one on the map; null for kinds that are not drawn here. */

@@ -22,7 +22,7 @@ import type { AnnotationStore } from "../annotate/store";
 import type { ImageRecord } from "../api";
 import { complain, tell } from "../toast";
 import { Brush } from "./brush";
-import { mapFeature, mapGeometry, worldGeometry } from "./convert";
+import { mapFeature, mapGeometry, sameGeometry, worldGeometry } from "./convert";
 import { drawing, type Drawn, type DrawTool } from "./draw";
 import { Handles } from "./handles";
 import { joinsOf, KeypointRow, withPlaces } from "./keypoints";
@@ -121,7 +121,8 @@ export class Editor {
       if (shown) {
         shown.set("label", feature.properties.label);
         const geometry = mapGeometry(feature, native.grid);
-        if (geometry && !this.busy) shown.setGeometry(geometry);
+        // what is pulled at this moment slips from the hand when it is replaced, even by its like
+        if (geometry && !this.busy && !sameGeometry(shown.getGeometry(), geometry)) shown.setGeometry(geometry);
       } else {
         const made = mapFeature(feature, native.grid);
         if (made) this.source.addFeature(made);
