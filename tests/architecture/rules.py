@@ -9,7 +9,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "settings"),
     ("geometry",),
     ("model",),
-    ("parallel", "resample", "cache", "progress", "catalogue", "samples", "archives", "collecting"),
+    ("parallel", "resample", "cache", "progress", "catalogue", "samples", "archives", "collecting", "waiting"),
     ("sources", "pyramid", "store", "formats"),
     ("annotations", "ingest", "link", "rasterize"),
     ("exchange", "images", "demo_labels"),

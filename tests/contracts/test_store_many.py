@@ -9,11 +9,12 @@ from weakref import WeakValueDictionary
 
 import pytest
 
+from bigimage import waiting
 from bigimage.errors import BackendError, Conflict, NotFound
 from bigimage.geometry.box import IndexBox
 from bigimage.model.annotation import Annotation
 from bigimage.model.change import Added, BrushPatch, Change, Edited, Removed
-from bigimage.store import changeset, journal, sql
+from bigimage.store import journal, sql
 from bigimage.store.door import Difference
 from bigimage.store.revert import revert_author, revert_to
 from bigimage.store.sql import SqlStore
@@ -86,7 +87,7 @@ def test_what_fails_while_it_is_read_stores_nothing(store: SqlStore) -> None:
 
 def test_a_full_disk_is_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.load("scene", [drawn(1)], author="ann")
-    monkeypatch.setattr(changeset.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))  # pyright: ignore[reportUnknownLambdaType]  # noqa: SIM115
+    monkeypatch.setattr(waiting.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))  # pyright: ignore[reportUnknownLambdaType]  # noqa: SIM115
     with pytest.raises(BackendError, match="free space there"):
         store.apply_all("scene", [Removed(uid(1), 1)], author="bob")
     assert store.get(uid(1)).version == 1

@@ -1,17 +1,13 @@
 """Importing files of very many plain shapes by columns; `vector` imports all others, and says what is wrong."""
 
-import pickle
-import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import shapely
 
-from bigimage.errors import BackendError
 from bigimage.exchange.output import Progress, Stop, counted_pieces
 from bigimage.exchange.timing import timed_table
 from bigimage.formats.door import Context, Options, Report, VectorFormat
@@ -19,6 +15,7 @@ from bigimage.model.change import Revision
 from bigimage.model.table import Table
 from bigimage.model.validate_table import validate_table
 from bigimage.store.door import AnnotationStore
+from bigimage.waiting import Waiting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,30 +30,19 @@ class TableFormat(Protocol):
         ...
 
 
-class Waiting:
-    """Tables in a temporary file, so that a file is read but once and memory stays bounded."""
+class Tables:
+    """Tables that wait in a temporary file, so that what is imported is read but once."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="bigimage-")  # noqa: SIM115 - see below
-        weakref.finalize(self, self._file.close)
-        self._tables = 0
+        self._waiting: Waiting[dict[str, Any]] = Waiting("where annotations wait until all are read")
 
     def add(self, table: Table) -> None:
         """Keep a table. Raises BackendError."""
         columns = {f.name: getattr(table, f.name) for f in fields(table)}
-        columns["geometries"] = shapely.to_wkb(table.geometries)
-        try:
-            pickle.dump(columns, self._file, protocol=5)
-            self._file.flush()
-        except OSError as error:
-            where = f"{tempfile.gettempdir()}, where annotations wait until all are read"
-            raise BackendError(f"cannot write to {where}: {error.strerror}; free space there, or set TMPDIR") from error
-        self._tables += 1
+        self._waiting.add({**columns, "geometries": shapely.to_wkb(table.geometries)})
 
     def __iter__(self) -> Iterator[Table]:
-        self._file.seek(0)
-        for _ in range(self._tables):
-            columns = pickle.load(self._file)  # noqa: S301 - written by this process, and nobody else sees the file
+        for columns in self._waiting:
             yield Table(**{**columns, "geometries": shapely.from_wkb(columns["geometries"])})
 
 
@@ -65,7 +51,7 @@ class Bulk:
     """What a file of plain shapes holds, all sound, for an image that has no annotations yet."""
 
     image: str
-    tables: Waiting
+    tables: Tables
     report: Report
     count: int
 
@@ -83,7 +69,7 @@ def bulk_of(
     """A file whose rows are all plain and sound; None where a closer look at them, or at what is stored, is needed."""
     if not isinstance(module, TableFormat) or store.revision(context.image) is not None:
         return None
-    info, report, tables = context.info, Report(), Waiting()
+    info, report, tables = context.info, Report(), Tables()
     times = info.shape[info.axes.index("t")] if "t" in info.axes else 1
     schema = context.schema if context.schema.labels else None
     ids: list[NDArray[np.void]] = []

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bigimage.errors import BackendError
 from bigimage.model.mask import Mask
 from bigimage.store.rows import Batch
+from bigimage.waiting import writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,11 +138,8 @@ class Spool:
 
     def add(self, run: Run) -> None:
         """Keep a run. Raises BackendError."""
-        try:
+        with writing("where annotations wait until all are read"):
             self._add(run)
-        except OSError as error:
-            where = f"{tempfile.gettempdir()}, where annotations wait until all are read"
-            raise BackendError(f"cannot write to {where}: {error.strerror}; free space there, or set TMPDIR") from error
 
     def _add(self, run: Run) -> None:
         """Keep a run."""
